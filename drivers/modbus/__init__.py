@@ -1,0 +1,1 @@
+"""Modbus: envelope, plan, decode, and the master that owns the transactions."""

@@ -1,0 +1,1 @@
+"""Stream devices: one short file of pure functions per family."""

@@ -1,0 +1,5 @@
+"""The command `citygate`."""
+
+
+def main() -> None:
+    """Entry point."""

@@ -1,0 +1,86 @@
+"""Time: the only file that reads wall time. Schedules, timeouts and ages use monotonic time; records use UTC ms."""
+
+from __future__ import annotations
+
+import ctypes
+import time
+from typing import Final, Protocol
+
+BUILD_MS: Final = 1_790_000_000_000  # 2026-09-22: no honest clock is earlier than the product
+HORIZON_MS: Final = BUILD_MS + 20 * 365 * 86_400_000  # nor 20 years later
+_STA_UNSYNC: Final = 0x0040
+_TIME_ERROR: Final = 5
+
+
+class Clock(Protocol):
+    """What the gateway asks about time."""
+
+    def mono_ns(self) -> int:
+        """Monotonic time in ns, on the same base as the event loop's `time()`."""
+
+    def wall_ms(self) -> int:
+        """The operating system's UTC in ms, trusted or not."""
+
+    def trusted(self) -> bool:
+        """Whether `wall_ms` may stamp records: synchronised as `[clock] trust` asks, and inside the sanity window."""
+
+
+class SystemClock:
+    """The machine's clock, believed as `trust` says: "kernel" (NTP-synchronised), "system" (as it is)."""
+
+    def __init__(self, trust: str) -> None:
+        self._trust = trust
+
+    def mono_ns(self) -> int:
+        """CLOCK_MONOTONIC in ns; asyncio's loop runs on the same clock."""
+        return time.monotonic_ns()
+
+    def wall_ms(self) -> int:
+        """UTC in ms."""
+        return time.time_ns() // 1_000_000
+
+    def trusted(self) -> bool:
+        """Inside the sanity window, and synchronised where `trust` is "kernel"."""
+        if not BUILD_MS <= self.wall_ms() <= HORIZON_MS:
+            return False
+        return self._trust == "system" or kernel_synchronised()
+
+
+class FakeClock:
+    """A clock that tests and the history replay turn by hand."""
+
+    def __init__(self, *, wall_ms: int, mono_ns: int = 0, trust: bool = True) -> None:
+        self.offset_ms = wall_ms - mono_ns // 1_000_000
+        self.now_ns = mono_ns
+        self.trust = trust
+
+    def mono_ns(self) -> int:
+        """The time it was turned to, in ns."""
+        return self.now_ns
+
+    def wall_ms(self) -> int:
+        """UTC in ms, moving with `now_ns`; `offset_ms` is stepped by tests."""
+        return self.offset_ms + self.now_ns // 1_000_000
+
+    def trusted(self) -> bool:
+        """As it was told."""
+        return self.trust
+
+
+class _Timex(ctypes.Structure):
+    _fields_ = (
+        ("modes", ctypes.c_uint),
+        ("rest", ctypes.c_byte * 36),
+        ("status", ctypes.c_int),
+        ("more", ctypes.c_byte * 256),
+    )
+
+
+def kernel_synchronised() -> bool:
+    """Whether the kernel says that its clock is disciplined (adjtimex(2): state not TIME_ERROR, STA_UNSYNC clear)."""
+    timex = _Timex(modes=0)
+    try:
+        state = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.byref(timex))
+    except (AttributeError, OSError):
+        return False
+    return state not in {-1, _TIME_ERROR} and not timex.status & _STA_UNSYNC

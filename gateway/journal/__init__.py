@@ -1,0 +1,61 @@
+"""The durable, ordered log: append, read from a position, commit, retain, repair.
+
+Knows nothing of what a payload means and imports nothing of ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One record of the log: its place (a number that rises by one for ever), its kind and its bytes."""
+
+    position: int
+    kind: int
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """What repair had to skip: the positions [first, last] (counting what can be told) and why."""
+
+    segment: str
+    first: int
+    last: int
+    reason: str
+
+
+Preamble: TypeAlias = Callable[[], Iterable[tuple[int, bytes]]]
+"""Entries that every new segment begins with, so that a segment can be read by itself (kind, payload)."""
+
+
+class Journal(Protocol):
+    """The interface its users see. Appends are in memory until `commit`; everything below `committed` is on disk."""
+
+    first: int  # oldest position that can still be read
+    next: int  # the position that the next append gets
+    committed: int  # all positions below are durable
+    marks: Mapping[str, bytes]  # the last committed bytes of each named mark (cursors, counters)
+    damages: tuple[Damage, ...]  # what the opening had to skip
+
+    def append(self, kind: int, payload: bytes) -> int:
+        """Add one entry; returns its position. Raises `JournalFull` when it may not grow in memory any more."""
+
+    def mark(self, name: str, data: bytes) -> None:
+        """Set a named mark; it becomes durable with the next commit, in the same write as its entries."""
+
+    async def commit(self) -> None:
+        """One write and one fdatasync, off the event loop, for everything appended and marked so far."""
+
+    def read(self, start: int, *, limit_bytes: int) -> list[Entry]:
+        """Entries from `start` on (or from `first` if that was dropped), committed or not, up to `limit_bytes`."""
+
+    def drop_oldest(self) -> tuple[Entry, ...]:
+        """Let go of the oldest segment (after confirmation, or because the cap is reached); what it held."""
+
+    async def close(self) -> None:
+        """Commit and release the lock."""

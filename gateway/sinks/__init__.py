@@ -1,0 +1,87 @@
+"""Sinks: encode a batch, send it, report each record's fate. They know nothing of the journal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Protocol, TypeAlias
+
+from gateway.reading import Series
+from gateway.record import Record
+
+
+class Fate(Enum):
+    """What became of a record that was handed to a sink. Exactly one, once."""
+
+    DELIVERED = "delivered"
+    UNHEARD = "unheard"  # MQTT 5 reason 0x10: the broker took it, nobody listened; replayable
+    SENT = "sent"  # the sink gives no answer
+    DEAD = "dead"  # refused for good; kept as a dead letter with the reason
+    AGAIN = "again"  # not taken; stays waiting
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """A record with its place in the journal; the sink hands the place back with the fate."""
+
+    position: int
+    record: Record
+
+
+Settle: TypeAlias = Callable[[int, Fate, str], None]
+"""settle(position, fate, reason): called on the event loop, once per parcel, as the peer's answers arrive."""
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What sinks tell about where they stand. `devices`: configured names, locations, serials, lanes by series id."""
+
+    city: str
+    gateway: str
+    version: str
+    boot: str
+    epoch: str
+    config_hash: str
+    name: Mapping[str, str]
+    location: Mapping[str, float] | None
+    series: tuple[Series, ...]
+    devices: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    streams: tuple[str, ...] = ()
+
+
+class SinkDown(Exception):
+    """The sink cannot be used now; what it has not settled stays waiting. Carries the catalogue code of the cause.
+
+    `retry_s` is the server's own wish (Retry-After), already capped; None leaves it to the shipper's backoff.
+    """
+
+    def __init__(self, fact: str, *, code: str, retry_s: float | None = None) -> None:
+        super().__init__(fact)
+        self.code = code
+        self.retry_s = retry_s
+
+
+class Sink(Protocol):
+    """One destination. A new sink is one file and passes tests/contract/test_sinks.py.
+
+    After `SinkDown` from any method the shipper calls `close`, waits, and calls `open` again; parcels that were
+    not settled by then are handed over again, with the same identity.
+    """
+
+    window: int  # parcels that may be unsettled at a time
+
+    async def open(self, settle: Settle) -> None:
+        """Connect and announce. Raises `SinkDown`."""
+
+    async def send(self, parcels: Sequence[Parcel]) -> None:
+        """Take the parcels, in order; return when they are on their way. Fates may come later. Raises `SinkDown`."""
+
+    async def health(self, report: Mapping[str, object]) -> None:
+        """The gateway's health, every 30 s; sinks without a place for it ignore it."""
+
+    async def close(self) -> None:
+        """Say goodbye if possible and let go; never raises."""
+
+    def down(self) -> SinkDown | None:
+        """Why the connection was lost since `open`, or None while it stands."""
