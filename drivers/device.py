@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from drivers.sample import Sample
 
 
+@runtime_checkable
 class Polled(Protocol):
     """A device that is asked."""
 
@@ -18,6 +19,7 @@ class Polled(Protocol):
         """
 
 
+@runtime_checkable
 class Pushing(Protocol):
     """A device that talks by itself, alone on its wire: pure functions of bytes behind a buffer."""
 

@@ -25,6 +25,7 @@ from drivers.points import Point, point, points
 TABLES: Final = ("coil", "discrete", "holding", "input")
 WORDS: Final = {"bit": 1, "u16": 1, "s16": 1, "u32": 2, "s32": 2, "f32": 2, "u64": 4, "s64": 4, "f64": 4}
 ORDERS: Final = ("ABCD", "CDAB", "BADC", "DCBA")
+MODBUS_FAMILIES: Final = ("", "sunspec")
 _READ = re.compile(r"(coil|discrete|holding|input) (0x[0-9a-fA-F]{1,4}|\d{1,5}) ([a-z]+\d*)(?: ([A-D]{4}))?")
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,46}[a-z0-9])?")
 
@@ -51,6 +52,7 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `digits` is the number of decimals of this device's resolution, where it differs from the point's.
     `part` is "lane" or "channel" for rows that stand once per lane or channel, "" for the whole sensor.
     `via` names a further conversion of `drivers.modbus.decode` (for example Schneider's four-quadrant power factor).
+    `stride` is the distance in registers from one lane or channel to the next, for register rows with a `part`.
     """
 
     point: str
@@ -64,6 +66,7 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sentinel: tuple[float, ...] = ()
     part: Literal["", "lane", "channel"] = ""
     via: str | None = None
+    stride: int = 0
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -72,7 +75,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `no_go` lists [table, first, last] that must never be touched; `even_start` and `whole_map` keep reads on
     value borders; `hole` is false where a read across an undefined register fails as a whole.
     Times in ms: `timeout_ms` is the first guess, `turnaround_ms` the silence after an answer that the device
-    needs before it hears the next request. `outstanding` counts concurrent requests on TCP.
+    needs before it hears the next request. `outstanding` counts concurrent requests on TCP. `retry` is false where
+    a read changes the device (counts that a read sets to zero): such a read is never repeated.
     """
 
     max_registers: int = 125
@@ -82,6 +86,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     timeout_ms: int = 1000
     turnaround_ms: int = 0
     outstanding: int = 1
+    retry: bool = True
 
 
 class Fingerprint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -107,6 +112,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"
 
     `kind` is the field (air, traffic, ...); `speaks` tells whether registers are polled (`modbus`) or bytes are
     a stream of their own (`push`: it talks by itself; `poll`: it is asked) decoded by `family`/`variant`.
+    A Modbus device of family `sunspec` has rows with `field`: its registers are found on the device, not fixed.
     `every_s` is the period of polls, or of pushed frames, that windows expect; 0 marks an event stream.
     """
 
@@ -130,14 +136,30 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"
     fingerprint: tuple[Fingerprint, ...] = ()
     quirks: tuple[str, ...] = ()
 
+    @property
+    def by_registers(self) -> bool:
+        """Whether the rows name registers (a Modbus device whose map is fixed)."""
+        return self.speaks == "modbus" and not self.family
+
     def rows_of(self, part: str = "") -> tuple[Row, ...]:
         """Rows of the whole sensor ("") or of one lane or channel (part "lane2" means rows marked "lane")."""
         kind = part.rstrip("0123456789").replace("ch", "channel") if part else ""
-        return tuple(row for row in self.rows if row.part == kind)
+        number = int(part.lstrip("lanech") or 1) if part else 1
+        return tuple(_shifted(row, number - 1) for row in self.rows if row.part == kind)
 
     def points(self, part: str = "") -> tuple[Point, ...]:
         """The fixed tuple of points of the whole sensor or of one part, as samples carry them."""
         return tuple(_point_of(row) for row in self.rows_of(part))
+
+
+def _shifted(row: Row, steps: int) -> Row:
+    """The row as it stands for a further lane or channel: its address moved by `steps` strides."""
+    if not (row.read and row.stride and steps):
+        return row
+    place = where(row.read)
+    moved = f"{place.table} {place.address + steps * row.stride} {place.type} {place.order}"
+    where(moved)
+    return msgspec.structs.replace(row, read=moved)
 
 
 def _point_of(row: Row) -> Point:
@@ -192,8 +214,8 @@ def _check(profile: Profile, name: str) -> None:
         raise ProfileError(f"the file is called {name}, the profile {profile.id!r}")
     if not profile.rows:
         raise ProfileError("it has no rows")
-    if (profile.speaks == "modbus") == bool(profile.family):
-        raise ProfileError("`family` belongs to stream devices, and they need one")
+    if profile.family not in MODBUS_FAMILIES if profile.speaks == "modbus" else not profile.family:
+        raise ProfileError("`family` belongs to stream devices, and they need one; Modbus knows sunspec alone")
     seen: set[tuple[str, str]] = set()
     for row in profile.rows:
         if row.point not in points():
@@ -201,7 +223,7 @@ def _check(profile: Profile, name: str) -> None:
         if (row.part, row.point) in seen:
             raise ProfileError(f"point {row.point} stands twice")
         seen.add((row.part, row.point))
-        if (row.read is None) == (row.field is None) or (row.read is None) == (profile.speaks == "modbus"):
+        if (row.read is None) == (row.field is None) or (row.read is not None) != profile.by_registers:
             raise ProfileError(f"point {row.point}: a register row has `read`, a stream row has `field`")
         if row.read is not None:
             where(row.read)

@@ -19,7 +19,7 @@ LENGTHS_S: Final[Mapping[str, int]] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Series:
     """An outside device: `{device}`, `{device}-lane1` ...; the fixed tuple of points that its readings carry.
 

@@ -10,20 +10,27 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-Value: TypeAlias = float | int | str | None
+Value: TypeAlias = "float | int | str | tuple[Value, ...] | None"
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
     """All that one frame says, under the keys of captures/README.md (descriptive names, device's own units).
 
-    A value is None where the device says "not available". `part` is "lane1", "ch2" ... or "".
+    A value is None where the device says "not available"; (number, unit) or (number, unit, time) where the unit
+    is printed beside it. `part` is "lane1", "ch2" ... or "".
     `warming` is set where the frame itself shows a warm-up (all zero).
+    `fault` is the device's own word, or proof in the frame, that the numbers are not to be believed (code `sensor`);
+    `doubt` the same for numbers that are usable with care (code `suspect`).
+    `once` names the interval or event: the same one again from the same part is not a new sample.
     """
 
     fields: Mapping[str, Value]
     part: str = ""
     warming: bool = False
+    fault: str = ""
+    doubt: str = ""
+    once: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +46,26 @@ class Cut:
     reason: str = ""
 
 
+def judged(size: int, *, good: bool, reason: str = "checksum") -> Cut:
+    """A frame of `size` bytes if it is `good`, else a candidate rejected for `reason`."""
+    return Cut(size, frame=True) if good else Cut(size, reason=reason)
+
+
 @dataclass(frozen=True, slots=True)
 class Family:
     """One family of stream devices.
 
     cut(buffer): what stands at the head of the buffer, or None when more bytes are needed to tell.
-    decode(frame, variant): the facts of one whole, checked frame; raises `BadFrame` where its layout does not hold;
-        an empty tuple for frames that carry no measurement (command replies).
+    decode(frame, variant): the facts of one whole, checked frame; raises `BadFrame` where its layout does not hold,
+        `DeviceRefused` where the device answers with an error; an empty tuple for frames that carry no measurement
+        (command replies).
     start: commands sent when the port was opened. ask(unit, count): the request of the count-th poll.
     whole(facts): true when the facts gathered so far complete the answer to `ask`.
     match(frame, unit, count): whether the frame answers that request.
+    more(facts): true when the device has more to tell (an event queue), so that the same poll asks again.
+    reply(frame): what the host must say to a frame (acknowledgement, next step of a session), b"" for nothing.
+    gap_s: a silence longer than this never lies inside a frame; what is unfinished then is truncated.
+    react_s: the longest time until the first byte of an answer, where it is shorter than the whole answer's timeout.
     """
 
     name: str
@@ -58,6 +75,10 @@ class Family:
     ask: Callable[[int, int], bytes] | None = None
     whole: Callable[[Sequence[Facts]], bool] = bool
     match: Callable[[bytes, int, int], bool] = field(default=lambda _frame, _unit, _count: True)
+    more: Callable[[Sequence[Facts]], bool] = field(default=lambda _facts: False)
+    reply: Callable[[bytes], bytes] = field(default=lambda _frame: b"")
+    gap_s: float = 0.5
+    react_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,28 +90,56 @@ class Piece:
     reason: str = ""
 
 
+def junk(buffer: bytes, head: bytes) -> int:
+    """Bytes in front of the first `head`, or of what may become one at the end of the buffer."""
+    at = buffer.find(head)
+    if at >= 0:
+        return at
+    for kept in range(min(len(head) - 1, len(buffer)), 0, -1):
+        if buffer.endswith(head[:kept]):
+            return len(buffer) - kept
+    return len(buffer)
+
+
 @dataclass(slots=True)
 class Framer:
-    """Cuts a stream of bytes into frames, whatever the portions they arrive in. Holds at most `limit` bytes."""
+    """Cuts a stream of bytes into frames, whatever the portions they arrive in. Holds at most `limit` bytes.
+
+    `offset` is the place of the buffer's first byte in the stream, `junk_bytes` counts bytes that were no frame's.
+    """
 
     family: Family
     limit: int = 65536
     offset: int = 0
+    junk_bytes: int = 0
     buffer: bytearray = field(default_factory=bytearray)
 
     def feed(self, data: bytes) -> list[Piece]:
-        """Frames and rejected candidates completed by `data`; junk between frames is skipped silently."""
+        """Frames and rejected candidates completed by `data`; junk between frames is only counted."""
         self.buffer += data
+        return self._cut(final=False)
+
+    def finish(self) -> list[Piece]:
+        """The stream paused or ended: what waits for more bytes is truncated; a frame inside it is still found."""
+        return self._cut(final=True)
+
+    def _cut(self, *, final: bool) -> list[Piece]:
         pieces: list[Piece] = []
         while self.buffer:
             cut = self.family.cut(bytes(self.buffer))
             if cut is None:
-                if len(self.buffer) <= self.limit:
+                if not final and len(self.buffer) <= self.limit:
                     break
-                cut = Cut(1, reason="endless")
+                cut = self._unfinished() if final else Cut(1, reason="endless")
             if cut.frame or cut.reason:
                 pieces.append(Piece(self.offset, bytes(self.buffer[: cut.size]), cut.reason))
             step = 1 if cut.reason else cut.size
             del self.buffer[:step]
             self.offset += step
+            self.junk_bytes += 0 if cut.frame else step
         return pieces
+
+    def _unfinished(self) -> Cut:
+        """What never became a frame: a line end or a few bytes of a head are no candidate."""
+        blank = len(self.buffer) < 4 or not self.buffer.strip(b"\r\n \x00\xff")
+        return Cut(len(self.buffer), reason="" if blank else "truncated")

@@ -21,12 +21,25 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """What repair had to skip: the positions [first, last] (counting what can be told) and why."""
+    """What repair had to skip: the positions [first, last] and why; none where last < first."""
 
     segment: str
     first: int
     last: int
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Oldest:
+    """Facts of the oldest segment: positions [first, last], when it was begun and when its successor was.
+
+    The times are the opaque numbers that the caller gave (`stamp`).
+    """
+
+    first: int
+    last: int
+    created: int
+    ended: int
 
 
 Preamble: TypeAlias = Callable[[], Iterable[tuple[int, bytes]]]
@@ -36,11 +49,40 @@ Preamble: TypeAlias = Callable[[], Iterable[tuple[int, bytes]]]
 class Journal(Protocol):
     """The interface its users see. Appends are in memory until `commit`; everything below `committed` is on disk."""
 
-    first: int  # oldest position that can still be read
-    next: int  # the position that the next append gets
-    committed: int  # all positions below are durable
-    marks: Mapping[str, bytes]  # the last committed bytes of each named mark (cursors, counters)
-    damages: tuple[Damage, ...]  # what the opening had to skip
+    @property
+    def first(self) -> int:
+        """Oldest position that can still be read."""
+
+    @property
+    def next(self) -> int:
+        """The position that the next append gets."""
+
+    @property
+    def committed(self) -> int:
+        """All positions below are durable."""
+
+    @property
+    def marks(self) -> Mapping[str, bytes]:
+        """The last committed bytes of each named mark (cursors, counters)."""
+
+    @property
+    def damages(self) -> tuple[Damage, ...]:
+        """What the opening, and reading since, had to skip."""
+
+    @property
+    def size_bytes(self) -> int:
+        """What the segments take on disk."""
+
+    @property
+    def cap_bytes(self) -> int:
+        """What they may take."""
+
+    @property
+    def full(self) -> bool:
+        """The cap allows no further segment: call `drop_oldest` before the present one is full."""
+
+    def oldest_segment(self) -> Oldest | None:
+        """Facts for the caller's retention; None where only the segment in use is left."""
 
     def append(self, kind: int, payload: bytes) -> int:
         """Add one entry; returns its position. Raises `JournalFull` when it may not grow in memory any more."""

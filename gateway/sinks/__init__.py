@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias, runtime_checkable
 
 from gateway.reading import Series
 from gateway.record import Record
@@ -28,6 +28,9 @@ class Parcel:
     position: int
     record: Record
 
+
+UNFIT: Final = (ValueError, TypeError, LookupError)
+"""What encoding a malformed record raises. Such a record becomes a dead letter; it never stops its sink."""
 
 Settle: TypeAlias = Callable[[int, Fate, str], None]
 """settle(position, fate, reason): called on the event loop, once per parcel, as the peer's answers arrive."""
@@ -70,6 +73,7 @@ class Sink(Protocol):
     """
 
     window: int  # parcels that may be unsettled at a time
+    linger_s: float  # how long live parcels may gather before they are handed over: 0 for messages, about 1 s for HTTP
 
     async def open(self, settle: Settle) -> None:
         """Connect and announce. Raises `SinkDown`."""
@@ -85,3 +89,11 @@ class Sink(Protocol):
 
     def down(self) -> SinkDown | None:
         """Why the connection was lost since `open`, or None while it stands."""
+
+
+@runtime_checkable
+class Warns(Protocol):
+    """A sink that may work, but not as it should (a refused topic, a server that cannot amend)."""
+
+    def warning(self) -> str:
+        """What is wrong while the sink is up, in one sentence; empty if all is well."""

@@ -1,0 +1,259 @@
+"""A register device: a profile, a unit and a master make samples.
+
+A poll reads all blocks and keeps every block that was read; points of a failed block are NaN with the code of the
+failure, never 0 and never the last value. A block refused for an illegal address is bisected once: the values at fault
+are remembered and left out of later plans, and the rest of the block is kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from math import nan
+from operator import itemgetter
+from typing import Any, Final
+
+import msgspec
+
+from drivers.errors import BadFrame, DeviceRefused, NoReply, ProfileError
+from drivers.modbus.decode import BlockDecoder
+from drivers.modbus.master import Answer, Master, Priority
+from drivers.modbus.plan import Block, Cost, cost, plan
+from drivers.profile import Fingerprint, Profile, Row, where
+from drivers.sample import Code, Sample
+
+ILLEGAL: Final = (2, 3)
+GATEWAY: Final = (10, 11)
+LESSONS: Final = 3
+RETRIES: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One fingerprint held against a device: whether it `holds`, and what was `seen` (a number, a text, an error)."""
+
+    means: str
+    holds: bool
+    seen: str
+
+
+class RegisterDevice:
+    """One Modbus device that is polled. Implements `drivers.device.Polled`.
+
+    Args:
+        master: the owner of its wire, opened and closed by whoever owns it.
+        profile: what to read. unit: its address on the wire.
+        price: cost model of the wire for the planner; by default that of the master's line.
+        patience_s: how long a poll may wait for a unit in quarantine (0: its points fail at once, the wire is free).
+        priority: whose reads go first.
+
+    Raises:
+        ProfileError: the profile has no registers, or cannot be read within its own limits.
+    """
+
+    def __init__(
+        self,
+        master: Master,
+        profile: Profile,
+        *,
+        unit: int,
+        price: Cost | None = None,
+        patience_s: float = 0.0,
+        priority: Priority = Priority.POLL,
+    ) -> None:
+        if profile.speaks != "modbus":
+            raise ProfileError(f"profile {profile.id} does not describe registers")
+        self.profile = profile
+        self.unit = unit
+        self._master = master
+        self._patience_s = patience_s
+        self._priority = priority
+        self._price = price or cost(master.line, profile.limits)
+        self._parts = _parts(profile)
+        self._rows: tuple[Row, ...] = tuple(row for _, rows in self._parts for row in rows)
+        self._wheres = tuple(where(row.read or "") for row in self._rows)
+        self._limits = profile.limits
+        self._bad: set[int] = set()
+        self._lessons = LESSONS
+        self._lay_out()
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """The reads of one poll."""
+        return tuple(block for block, _ in self._blocks)
+
+    @property
+    def refused(self) -> tuple[str, ...]:
+        """Reads (as in the profile's rows) that the device refuses for good, found by bisecting a refused block."""
+        return tuple(self._rows[n].read or "" for n in sorted(self._bad))
+
+    def forget(self) -> None:
+        """Ask for everything again: the device was replaced or restarted."""
+        self._bad.clear()
+        self._limits = self.profile.limits
+        self._lessons = LESSONS
+        self._lay_out()
+
+    async def poll(self) -> tuple[Sample, ...]:
+        """One poll: all blocks, one sample per part; marks what failed. Retries once after a spoiled frame.
+
+        Raises:
+            LinkError: the wire is gone.
+        """
+        samples, illegal = await self._round()
+        if illegal and self._lessons:
+            self._lessons -= 1
+            if await self._learn(illegal):
+                samples, _ = await self._round()
+        return samples
+
+    async def identify(self) -> tuple[Finding, ...]:
+        """All fingerprints of the profile held against the device, one read each, at the priority of polls.
+
+        Raises:
+            LinkError: the wire is gone.
+        """
+        return tuple([await self._hold(mark) for mark in self.profile.fingerprint])
+
+    async def _round(self) -> tuple[tuple[Sample, ...], list[Block]]:
+        values: list[float] = []
+        codes: list[int] = []
+        illegal: list[Block] = []
+        first_s: float | None = None
+        retries = RETRIES
+        ahead = await self._ahead() if self.profile.limits.outstanding > 1 else None
+        for n, (block, decoder) in enumerate(self._blocks):
+            got = await self._fetch(block) if ahead is None else ahead[n]
+            if got is Code.CRC and retries:
+                retries -= 1
+                got = await self._fetch(block)
+            if isinstance(got, Answer):
+                first_s = got.t_first_s if first_s is None else first_s
+                numbers, marks = decoder.decode(got.data)
+                values += numbers
+                codes += marks
+                continue
+            if got is None:
+                illegal.append(block)
+            values += [nan] * len(block.values)
+            codes += [int(got or Code.EXCEPTION)] * len(block.values)
+        values += [nan] * len(self._bad)
+        codes += [int(Code.EXCEPTION)] * len(self._bad)
+        if first_s is None:
+            first_s = asyncio.get_running_loop().time()
+        return self._samples(values, codes, t_mono_ns=round(first_s * 1e9)), illegal
+
+    async def _ahead(self) -> list[Answer | Code | None]:
+        """All blocks at once; the master keeps to the device's number of outstanding requests."""
+        return await asyncio.gather(*[self._fetch(block) for block, _ in self._blocks])
+
+    async def _fetch(self, block: Block) -> Answer | Code | None:
+        """The block's answer, or the code of its failure; None where the device knows no such address."""
+        try:
+            return await self._master.read(
+                self.unit,
+                block.table,
+                address=block.address,
+                count=block.count,
+                limits=self.profile.limits,
+                priority=self._priority,
+                patience_s=self._patience_s,
+            )
+        except NoReply:
+            return Code.TIMEOUT
+        except BadFrame:
+            return Code.CRC
+        except DeviceRefused as refusal:
+            if refusal.code in ILLEGAL:
+                return None
+            return Code.TIMEOUT if refusal.code in GATEWAY else Code.EXCEPTION
+
+    def _samples(self, values: list[float], codes: list[int], *, t_mono_ns: int) -> tuple[Sample, ...]:
+        if self._pick is not None:
+            numbers, marks = self._pick(values), self._pick(codes)
+        else:
+            numbers, marks = tuple(values), tuple(codes)
+        if len(self._parts) == 1:
+            return (Sample(t_mono_ns, numbers, marks, self._parts[0][0]),)
+        samples: list[Sample] = []
+        begin = 0
+        for part, rows in self._parts:
+            end = begin + len(rows)
+            samples.append(Sample(t_mono_ns, numbers[begin:end], marks[begin:end], part))
+            begin = end
+        return tuple(samples)
+
+    def _lay_out(self) -> None:
+        """Plan the rows that the device has; `_pick` puts values read back into the order of the rows."""
+        wanted = [n for n in range(len(self._rows)) if n not in self._bad]
+        blocks = plan([self._wheres[n] for n in wanted], self._limits, price=self._price)
+        own = tuple(replace(block, values=tuple(wanted[n] for n in block.values)) for block in blocks)
+        self._blocks = tuple((block, BlockDecoder(block, [self._rows[n] for n in block.values])) for block in own)
+        arrived = [n for block in own for n in block.values] + sorted(self._bad)
+        place = {n: at for at, n in enumerate(arrived)}
+        order = [place[n] for n in range(len(self._rows))]
+        self._pick: Callable[[list[Any]], tuple[Any, ...]] | None = None
+        if order != sorted(order):
+            self._pick = itemgetter(*order)
+
+    async def _learn(self, illegal: Sequence[Block]) -> bool:
+        """Bisect refused blocks: remember the values at fault, or that holes may not be read; false if nothing new.
+
+        Where every single value is refused the device is not itself (it may be starting up): nothing is remembered.
+        """
+        bad: set[int] = set()
+        for block in illegal:
+            if not await self._bisect(block.values, bad):
+                return False
+        if len(self._bad | bad) == len(self._rows):
+            return False
+        if bad:
+            self._bad |= bad
+            spans = tuple((w.table, w.address, w.address + w.count - 1) for w in (self._wheres[n] for n in sorted(bad)))
+            self._limits = msgspec.structs.replace(self._limits, no_go=(*self._limits.no_go, *spans))
+        else:
+            self._limits = msgspec.structs.replace(self._limits, hole=False)
+        self._lay_out()
+        return True
+
+    async def _bisect(self, values: tuple[int, ...], bad: set[int]) -> bool:
+        """Find the values of one refused read that are refused alone; false when an answer failed otherwise."""
+        wheres = [self._wheres[n] for n in values]
+        whole = plan(wheres, self._limits, price=_ONE_READ)
+        if len(values) == 1 or len(whole) == 1:
+            got = await self._fetch(whole[0])
+            if isinstance(got, Answer):
+                return True
+            if got is not None:
+                return False
+            if len(values) == 1:
+                bad.add(values[0])
+                return True
+        half = len(values) // 2
+        return await self._bisect(values[:half], bad) and await self._bisect(values[half:], bad)
+
+    async def _hold(self, mark: Fingerprint) -> Finding:
+        place = where(mark.read)
+        count = place.count if mark.text is None else max(place.count, (len(mark.text.encode()) + 1) // 2)
+        block = Block(place.table, place.address, count, (0,))
+        got = await self._fetch(block)
+        if not isinstance(got, Answer):
+            return Finding(mark.means, holds=False, seen="refused" if got is None else got.text)
+        if mark.text is not None:
+            text = got.data.decode("latin-1").rstrip("\0 ")
+            return Finding(mark.means, holds=text.startswith(mark.text), seen=text)
+        values, _ = BlockDecoder(block, [Row(point="", read=mark.read)]).decode(got.data)
+        holds = mark.equals is None or values[0] == mark.equals
+        if mark.between is not None:
+            holds = holds and mark.between[0] <= values[0] <= mark.between[1]
+        return Finding(mark.means, holds=holds, seen=f"{values[0]:g}")
+
+
+_ONE_READ: Final = Cost(1.0, 0.0)
+
+
+def _parts(profile: Profile) -> tuple[tuple[str, tuple[Row, ...]], ...]:
+    """The whole sensor first, then its first lane or channel (a register map lists no more)."""
+    found = [(part, profile.rows_of(part)) for part in ("", "lane1", "ch1")]
+    return tuple((part, rows) for part, rows in found if rows)

@@ -1,0 +1,267 @@
+"""The Modbus master: the one owner of a wire. Reads only, functions 1 to 4.
+
+What it promises: no late answer is taken for another one (the argument stands in `drivers.modbus.unit`); silence and
+turnaround are kept; a dead unit costs at most `dead_share` of the wire's time; a timeout never closes a serial port; a
+person's read goes before polls and never between a request and its answer. Retries and reconnecting are above.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+from drivers.errors import BadFrame, DeviceRefused, DriverError, LinkError, NoReply
+from drivers.line import LineSettings
+from drivers.link import DirectLink, Link, SerialLink
+from drivers.modbus.envelope import Frame, Request, build
+from drivers.modbus.rtu import RtuWire
+from drivers.modbus.tcp import TcpWire
+from drivers.modbus.turns import Priority, Turns
+from drivers.modbus.unit import FIRST_GAP_S, LAST_GAP_S, OPEN_AFTER, Unit, UnitCounters
+from drivers.modbus.wire import Answer, Refusal, Wire
+from drivers.profile import Limits
+
+__all__ = ["Answer", "Master", "Priority", "WireCounters"]
+
+_Key: TypeAlias = tuple[int, str, int, int]
+REQUESTS: Final = 4096
+SLICE_S: Final = 0.05
+NO_LIMITS: Final = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class WireCounters:
+    """Figures of a wire since its master was made.
+
+    `late`: answers after their time; `foreign`: whole frames nobody asked for; `junk_bytes`: bytes that belong to no
+    frame; `surplus_bytes`: bytes behind an answer; `babble`: times the line was never silent; `busy_s`: seconds from requests to the end of their answers.
+    """
+
+    transactions: int
+    answers: int
+    timeouts: int
+    crc: int
+    refused: int
+    late: int
+    foreign: int
+    junk_bytes: int
+    surplus_bytes: int
+    babble: int
+    echoes: int
+    probes: int
+    busy_s: float
+    waiting: int
+    units: Mapping[int, UnitCounters]
+
+
+class Master:
+    """One wire, its units, and whose turn it is.
+
+    Args:
+        link: the way to the wire, closed; the master opens it and is its only user.
+        framing: "rtu" (serial, or a transparent converter) or "tcp" (Modbus TCP, one connection for all units).
+        line: settings of the serial line; taken from a `SerialLink`.
+        echo: the adapter repeats requests (see `RtuWire`).
+        dead_share: share of the wire's time that units without an answer may cost together.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        *,
+        framing: Literal["rtu", "tcp"] = "rtu",
+        line: LineSettings | None = None,
+        echo: bool = False,
+        dead_share: float = 0.05,
+    ) -> None:
+        self.endpoint = link.endpoint
+        self.line = link.line if line is None and isinstance(link, SerialLink) else line
+        self.dead_share = dead_share
+        self._wire = _wire(self, link, framing=framing, echo=echo)
+        self._turns = Turns()
+        self._units: dict[int, Unit] = {}
+        self._requests: dict[_Key, tuple[Request, Unit, Limits]] = {}
+
+    async def open(self) -> None:
+        """Open the link. Raises `LinkError`."""
+        await self._wire.open()
+
+    async def close(self) -> None:
+        """Close the link; what units owe is remembered."""
+        await self._wire.close()
+
+    async def read(
+        self,
+        unit: int,
+        table: str,
+        *,
+        address: int,
+        count: int,
+        limits: Limits = NO_LIMITS,
+        priority: Priority = Priority.POLL,
+        patience_s: float = 0.0,
+    ) -> Answer:
+        """The bytes of `count` registers (two each) or bits (eight each, low bit first) from `address` (0-based).
+
+        A unit in quarantine, or resting because it did not answer, is not asked: `NoReply` comes at once, unless it
+        may be asked again within `patience_s`, which is then waited for without holding the wire.
+
+        Raises:
+            NoReply: no answer that counts, or not asked; BadFrame: an answer that no checksum or length vouches for.
+            DeviceRefused: an exception answer, with its code.
+            LinkError: the link is gone or not open.
+        """
+        key = (unit, table, address, count)
+        request, state, known = self._requests.get(key) or self._prepare(key, limits)
+        if known is not limits:
+            request, state, _ = self._prepare(key, limits)
+        alone = limits.outstanding
+        while True:
+            if state.closed_until_s or state.not_before_s:
+                await self._admit(state, patience_s)
+            if not self._turns.take_now(alone):
+                await self._turns.take(priority, limit=alone)
+            try:
+                if state.closed_until_s > asyncio.get_running_loop().time():
+                    continue  # it fell silent while this read waited for its turn
+                if state.debts and alone == 1:
+                    await self._settle(request, state)
+                return await self._ask(request, state)
+            finally:
+                self._turns.give()
+
+    def counters(self) -> WireCounters:
+        """The figures now."""
+        now_s = asyncio.get_running_loop().time()
+        units = {number: unit.counters(now_s) for number, unit in sorted(self._units.items())}
+        tally = self._wire.tally
+        return WireCounters(
+            transactions=tally.transactions,
+            answers=sum(unit.answers for unit in units.values()),
+            timeouts=sum(unit.timeouts for unit in units.values()),
+            crc=sum(unit.crc for unit in units.values()),
+            refused=sum(unit.refused for unit in units.values()),
+            late=tally.late,
+            foreign=tally.foreign,
+            junk_bytes=tally.junk_bytes,
+            surplus_bytes=tally.surplus_bytes,
+            babble=tally.babble,
+            echoes=tally.echoes,
+            probes=sum(unit.probes for unit in units.values()),
+            busy_s=tally.busy_s,
+            waiting=self._turns.waiting,
+            units=units,
+        )
+
+    async def _ask(self, request: Request, state: Unit) -> Answer:
+        loop = asyncio.get_running_loop()
+        wire = self._wire
+        state.transactions += 1
+        owed = bool(state.debts) and state.owes_function(request.function)
+        begin_s = loop.time()
+        wire.sent_s = 0.0
+        try:
+            answer = await wire.exchange(request, timeout_s=state.timeout_s, owed=owed)
+        except NoReply:
+            state.timeouts += 1
+            self._missed(request, state, sent_s=wire.sent_s)
+            raise
+        except BadFrame:
+            if wire.sent_s:
+                state.crc += 1
+                state.owe(request.shape, sent_s=wire.sent_s)
+            raise
+        except LinkError:
+            if wire.sent_s:
+                state.owe(request.shape, sent_s=wire.sent_s)
+            raise
+        except Refusal as refusal:
+            state.refused += 1
+            state.answered(refusal.reply_s, now_s=loop.time())
+            raise DeviceRefused(f"unit {request.unit}: {refusal.fact}", code=refusal.code) from None
+        except asyncio.CancelledError:
+            if wire.sent_s >= begin_s:
+                state.missed(request.shape, sent_s=wire.sent_s)
+            raise
+        state.answered(answer.reply_s, now_s=answer.t_first_s)
+        return answer
+
+    def _missed(self, request: Request, state: Unit, *, sent_s: float) -> None:
+        now_s = asyncio.get_running_loop().time()
+        state.missed(request.shape, sent_s=sent_s)
+        if state.failures >= OPEN_AFTER:
+            dead = sum(unit.failures >= OPEN_AFTER for unit in self._units.values())
+            cost_s = now_s - sent_s
+            gap_s = min(max(2 * state.gap_s, FIRST_GAP_S), LAST_GAP_S)
+            state.rest(max(gap_s, dead * cost_s / self.dead_share), now_s=now_s)
+
+    async def _settle(self, request: Request, state: Unit) -> None:
+        """As long as the unit owes an answer of this shape, ask for one of another shape first."""
+        if request.shape not in state.debts:
+            return
+        probe = build(request.unit, request.table, address=request.address, count=state.probe_count(request))
+        state.probes += 1
+        with suppress(DeviceRefused):  # an answer all the same
+            await self._ask(probe, state)
+        if request.shape in state.debts:
+            raise NoReply(f"not asked: unit {request.unit} still owes an answer of {request.byte_count} bytes")
+
+    async def _admit(self, state: Unit, patience_s: float) -> None:
+        """Wait until the unit may be asked; its late answer, if it comes, ends the quarantine at once.
+
+        Raises:
+            NoReply: that would take longer than `patience_s`.
+        """
+        loop = asyncio.get_running_loop()
+        give_up_s = loop.time() + patience_s
+        while (wait_s := state.closed_until_s - loop.time()) > 0:
+            if self._turns.take_now(1):
+                try:
+                    await self._wire.look()
+                finally:
+                    self._turns.give()
+                wait_s = state.closed_until_s - loop.time()
+            if loop.time() + wait_s > give_up_s:
+                why = "rests" if state.failures >= OPEN_AFTER else "is in quarantine"
+                raise NoReply(f"not asked: unit {state.number} {why} for another {wait_s:.1f} s")
+            if wait_s > 0:
+                await asyncio.sleep(min(wait_s, SLICE_S))
+        pause_s = state.not_before_s - loop.time()
+        if pause_s > 0:
+            await asyncio.sleep(pause_s)
+
+    def _prepare(self, key: _Key, limits: Limits) -> tuple[Request, Unit, Limits]:
+        number, table, address, count = key
+        request = build(number, table, address=address, count=count)
+        state = self._units.get(number)
+        if state is None:
+            state = self._units[number] = Unit(number, limits)
+        elif limits is not NO_LIMITS:
+            state.adopt(limits)
+        state.remember(request.shape)
+        if len(self._requests) >= REQUESTS:
+            self._requests.clear()
+        entry = self._requests[key] = request, state, limits
+        return entry
+
+    def hear(self, frame: Frame, t_s: float) -> bool:
+        """A whole frame that was not the wanted answer, at `t_s`; true if it was an answer that came late."""
+        state = self._units.get(frame.unit)
+        return state is not None and state.came_late(frame.shape, code=frame.code, t_s=t_s)
+
+
+def _wire(master: Master, link: Link, *, framing: str, echo: bool) -> Wire:
+    if framing == "rtu":
+        return RtuWire(link, line=master.line, stray=master.hear, echo=echo)
+    if framing != "tcp":
+        raise DriverError(f"framing {framing!r} is not one of tcp, rtu")
+    if not hasattr(link, "listen"):
+        raise DriverError("Modbus TCP needs a link that can be listened to")
+    return TcpWire(_direct(link), stray=master.hear)
+
+
+def _direct(link: Link) -> DirectLink:
+    return link  # type: ignore[return-value]  # `listen` was checked

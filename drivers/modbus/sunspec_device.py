@@ -1,0 +1,85 @@
+"""A SunSpec device as the poller sees it: found by walking its models, then one read per poll.
+
+The profile's `variant` says which model is wanted: `inverter`, `meter`, `weather`; `meter2` is the second meter of a
+device (SolarEdge appends up to three). Rows name the fields of the model; a row with `scale = -1.0` turns a sign.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from typing import Final
+
+from drivers.errors import BadFrame, DeviceRefused, NoReply, ReplyError
+from drivers.modbus import sunspec
+from drivers.modbus.master import Master
+from drivers.profile import Profile
+from drivers.sample import Code, Sample
+from drivers.uart.family import Facts
+from drivers.uart.rows import Rows
+
+_CODES: Final[dict[type[ReplyError], Code]] = {
+    NoReply: Code.TIMEOUT,
+    BadFrame: Code.CRC,
+    DeviceRefused: Code.EXCEPTION,
+}
+
+
+def choose(models: tuple[sunspec.Model, ...], variant: str) -> sunspec.Model | None:
+    """The model that `variant` names (`meter` is the first, `meter2` the second of its kind), or None."""
+    kind = variant.rstrip("0123456789")
+    wanted = int(variant[len(kind) :] or 1)
+    fitting = [model for model in models if model.layout is not None and model.layout.kind == kind]
+    return fitting[wanted - 1] if 0 < wanted <= len(fitting) else None
+
+
+class SunspecDevice:
+    """One SunSpec model of one unit. Follows `drivers.device.Polled`.
+
+    The chain is walked at the first poll and again after a refusal or a header that no longer fits: firmware updates
+    and a setting (integer or float models) move models.
+    """
+
+    def __init__(self, master: Master, profile: Profile, unit: int) -> None:
+        self.profile = profile
+        self.unit = unit
+        self.model: sunspec.Model | None = None
+        self._master = master
+        self._rows = Rows(profile)
+        self._t_first_s = 0.0
+
+    async def poll(self) -> tuple[Sample, ...]:
+        """One poll; what failed is marked.
+
+        Raises:
+            LinkError: the wire is gone.
+        """
+        try:
+            return (await self._sample(),)
+        except ReplyError as error:
+            if isinstance(error, DeviceRefused):
+                self.model = None
+            return (self._failed(_CODES.get(type(error), Code.TIMEOUT)),)
+
+    async def _sample(self) -> Sample:
+        if self.model is None:
+            self.model = choose(await sunspec.discover(self._read), self.profile.variant)
+        layout = None if self.model is None else self.model.layout
+        if self.model is None or layout is None:
+            return self._failed(Code.ABSENT)
+        address, count, first = sunspec.span(self.model)
+        data = await self._read(sunspec.TABLE, address, count)
+        if first == 0 and struct.unpack_from(">HH", data) != (self.model.id, self.model.length):
+            self.model = None
+            return self._failed(Code.ABSENT)
+        facts = Facts(sunspec.decode(layout, data, first=first))
+        return self._rows.sample(facts, int(self._t_first_s * 1e9)) or self._failed(Code.ABSENT)
+
+    async def _read(self, table: str, address: int, count: int) -> bytes:
+        answer = await self._master.read(self.unit, table, address=address, count=count, limits=self.profile.limits)
+        self._t_first_s = answer.t_first_s
+        return answer.data
+
+    def _failed(self, code: Code) -> Sample:
+        now_ns = int(asyncio.get_running_loop().time() * 1e9)
+        return Sample.failed(now_ns, count=self._rows.count(""), code=code)

@@ -1,0 +1,217 @@
+"""What the master knows of one unit: how fast it answers, what it still owes, whether it may be asked.
+
+**Why a late answer is never taken for another one.** An RTU answer names its unit, its function and its length, but not
+the register it was asked for. So a request whose answer did not come leaves a *debt*: the shape (function, byte count)
+of the answer that may still come. Three fences stand between a debt and a wrong value:
+
+1. *Quarantine*: after a timeout the unit is not asked until its worst reply time has passed. Other units are; an answer
+   of the wrong unit is counted as late and never matched. Most late answers are caught here, and the reply time they
+   show raises the unit's timeout.
+2. *Shape*: as long as a unit owes an answer of the shape of the next request, that request is not sent. A probe (a
+   short read of another shape) goes first; its value is thrown away.
+3. *Order*: a unit answers what it is asked one after the other. An answer of the probe's shape therefore proves that
+   older debts are dead; an answer of an older shape pays that debt and everything before it. An exception answer names
+   no length: while a debt of the same function is open it pays the oldest one and proves nothing more.
+
+Time alone proves nothing: a debt has no expiry, so the rule holds for a reply an hour late as for one of 250 ms.
+
+*What remains undecidable*, and what bounds it: a unit (or a radio bridge) that answers one request twice, or two units
+with the same address, can give a second answer of the right shape; only the silence before each request, in which
+surplus frames are seen and make the unit owe a probe, speaks against it. A probe's shape is used again after
+`PROBES` further probes: an answer late by more than that many quarantines could pay the wrong debt. A random frame
+passes the checksum with 1/65536; the quality room's range checks stand behind that.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Final
+
+from drivers.modbus.envelope import Request, Shape
+from drivers.profile import Limits
+
+PROBES: Final = 4
+REPLIES: Final = 64
+FEW: Final = 8
+FLOOR_S: Final = 0.1
+CEILING_S: Final = 10.0
+OPEN_AFTER: Final = 3
+FIRST_GAP_S: Final = 1.0
+LAST_GAP_S: Final = 300.0
+SHAPES: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class UnitCounters:
+    """Figures of one unit since the master was made. Times in seconds.
+
+    `late` counts answers that came after their time, `refused` exception answers, `resting` is the time until the unit
+    may be asked again (0 when it may), `timeout_s` the learned patience, `owed` the answers still outstanding.
+    """
+
+    unit: int
+    transactions: int
+    answers: int
+    timeouts: int
+    crc: int
+    refused: int
+    late: int
+    probes: int
+    owed: int
+    timeout_s: float
+    reply_p50_s: float
+    reply_p95_s: float
+    resting_s: float
+
+
+@dataclass(slots=True)
+class Unit:
+    """One unit's memory. All times are event-loop seconds."""
+
+    number: int
+    limits: Limits
+    timeout_s: float = 0.0
+    replies_s: deque[float] = field(default_factory=lambda: deque(maxlen=REPLIES))
+    debts: dict[Shape, float] = field(default_factory=dict)
+    shapes: dict[Shape, None] = field(default_factory=dict)
+    not_before_s: float = 0.0
+    closed_until_s: float = 0.0
+    failures: int = 0
+    gap_s: float = 0.0
+    transactions: int = 0
+    answers: int = 0
+    timeouts: int = 0
+    crc: int = 0
+    refused: int = 0
+    late: int = 0
+    probes: int = 0
+
+    def __post_init__(self) -> None:
+        self.timeout_s = self.first_s
+
+    def adopt(self, limits: Limits) -> None:
+        """The profile of the device behind this unit is known (better) now."""
+        if limits != self.limits:
+            self.limits = limits
+            self.timeout_s = self.first_s
+
+    @property
+    def first_s(self) -> float:
+        """The profile's timeout: the first guess, and what a unit gets again after it fell silent."""
+        return self.limits.timeout_ms / 1000
+
+    @property
+    def worst_s(self) -> float:
+        """The longest that an answer is believed to take: the length of the quarantine."""
+        slowest = max(self.replies_s, default=0.0)
+        return max(self.first_s, 2 * self.timeout_s, 1.5 * slowest)
+
+    def answered(self, reply_s: float, *, now_s: float) -> None:
+        """An answer that was asked for has come, `reply_s` after the request had left: nothing older is owed."""
+        self.answers += 1
+        if self.debts:
+            self.debts.clear()
+        self.failures = 0
+        self.gap_s = self.closed_until_s = 0.0
+        if self.limits.turnaround_ms:
+            self.not_before_s = now_s + self.limits.turnaround_ms / 1000
+        self._learn(reply_s)
+
+    def missed(self, shape: Shape, *, sent_s: float) -> None:
+        """No answer in time: owe it, close the unit until its worst reply time has passed, be patient again."""
+        self.owe(shape, sent_s=sent_s)
+        self.failures += 1
+        self.closed_until_s = sent_s + self.worst_s
+        self.timeout_s = min(max(self.timeout_s, self.first_s), self._ceiling_s)
+
+    def owe(self, shape: Shape, *, sent_s: float) -> None:
+        """The answer of that shape may still come."""
+        self.debts.pop(shape, None)
+        self.debts[shape] = sent_s
+
+    def rest(self, gap_s: float, *, now_s: float) -> None:
+        """The breaker: not to be asked for `gap_s`."""
+        self.gap_s = gap_s
+        self.closed_until_s = max(self.closed_until_s, now_s + gap_s)
+
+    def came_late(self, shape: Shape, *, code: int, t_s: float) -> bool:
+        """An answer that nobody waits for: pay the debt it belongs to and all before it; false if none is known."""
+        if code:
+            owed = next((debt for debt in self.debts if debt[0] == shape[0]), None)
+        else:
+            owed = shape if shape in self.debts else None
+        if owed is None:
+            return False
+        self.late += 1
+        for debt in tuple(self.debts):
+            sent_s = self.debts.pop(debt)
+            if debt == owed:
+                self._learn(t_s - sent_s)
+                break
+        self.failures = 0
+        self.gap_s = 0.0
+        if not self.debts:
+            self.closed_until_s = 0.0
+        return True
+
+    def owes_function(self, function: int) -> bool:
+        """Whether an exception answer of this function could belong to an older request."""
+        return any(debt[0] == function for debt in self.debts)
+
+    def probe_count(self, request: Request) -> int:
+        """How many registers or bits from the request's address make an answer unlike any that matters.
+
+        Unlike the unit's real reads always; unlike all debts if possible, else the one that was asked longest ago.
+        """
+        step = 8 if request.function < 3 else 1
+        size = 1 if request.function < 3 else 2
+        free: list[int] = []
+        for number in (2, 4, 1, 6, 8, 10, 3, 12, 5, 7, 9, 11, *range(13, 60)):
+            shape = (request.function, size * number)
+            fits = number * step <= self.limits.max_registers and request.address + number * step <= 0x10000
+            if shape not in self.shapes and shape != request.shape and fits:
+                free.append(number)
+        free = sorted(free, key=lambda number: size * number > request.byte_count)[:PROBES]
+        clean = [number for number in free if (request.function, size * number) not in self.debts]
+        if clean:
+            return clean[0] * step
+        oldest = min(free, key=lambda number: self.debts[request.function, size * number], default=1)
+        return oldest * step
+
+    def remember(self, shape: Shape) -> None:
+        """A real read of this shape is made of the unit: probes must look different."""
+        if len(self.shapes) < SHAPES:
+            self.shapes[shape] = None
+
+    def counters(self, now_s: float) -> UnitCounters:
+        """The figures now."""
+        replies = sorted(self.replies_s) or [0.0]
+        return UnitCounters(
+            unit=self.number,
+            transactions=self.transactions,
+            answers=self.answers,
+            timeouts=self.timeouts,
+            crc=self.crc,
+            refused=self.refused,
+            late=self.late,
+            probes=self.probes,
+            owed=len(self.debts),
+            timeout_s=self.timeout_s,
+            reply_p50_s=replies[len(replies) // 2],
+            reply_p95_s=replies[min(len(replies) - 1, len(replies) * 95 // 100)],
+            resting_s=max(0.0, self.closed_until_s - now_s),
+        )
+
+    @property
+    def _ceiling_s(self) -> float:
+        return max(self.first_s, min(4 * self.first_s, CEILING_S))
+
+    def _learn(self, reply_s: float) -> None:
+        """Patience: twice the slowest of the last 64 replies, 0.1 s (or the profile's) to four times the profile's."""
+        self.replies_s.append(reply_s)
+        if len(self.replies_s) < FEW:
+            self.timeout_s = min(max(self.first_s, 2 * max(self.replies_s)), self._ceiling_s)
+        elif self.answers % FEW == 0 or reply_s > self.timeout_s / 2:
+            floor_s = min(FLOOR_S, self.first_s)
+            self.timeout_s = min(max(floor_s, 2 * max(self.replies_s)), self._ceiling_s)

@@ -1,0 +1,111 @@
+r"""Meters with an optical head or current loop, IEC 62056-21 (formerly 1107): readout in modes A and C (at 300 Bd).
+
+Sources: IEC 62056-21 sections 5 and 6; RIOT-OS/RIOT#22033, pwitab/iec62056-21 (recorded and test blocks).
+300 Bd 7E1. The session: `/?!` CR LF, the meter's identification, for mode C `ACK 0 0 0` (stay at 300 Bd, data
+readout), then `STX` data `!` CR LF `ETX` BCC. A whole readout takes one to three minutes. Mode D pushes: dsmr_p1.py.
+The check byte may have any value, so nothing here is read by lines. An optical head that echoes is no trouble: the
+host's own bytes are no frame. Hardware without 7E1 leaves the parity bit in place: it is checked here, then dropped.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from drivers.checksum import xor8
+from drivers.errors import BadFrame, DeviceRefused
+from drivers.uart.family import Cut, Facts, Family, Value, judged
+from drivers.uart.obis import entry, sets
+
+SOH, STX, ETX, NAK = 0x01, 0x02, 0x03, 0x15
+LONGEST: Final = 65536
+STAY_AT_300: Final = b"\x06000\r\n"
+OWN_PREFIXES: Final = ("1-0:", "1-1:")
+_START: Final = re.compile(rb"[\x01\x02\x81\x82/\xaf]")
+_IDENT: Final = re.compile(rb"/([A-Za-z]{3})([0-9A-Z])([^\r\n]{0,20})\r\n")
+_IDENT_BEGUN: Final = re.compile(rb"/[A-Za-z]{0,3}[^\r\n]{0,21}\r?")
+
+
+def cut(buffer: bytes) -> Cut | None:
+    """An identification line, or a block or command from STX or SOH to ETX and its check byte."""
+    found = _START.search(buffer)
+    if found is None:
+        return Cut(len(buffer))
+    if found.start():
+        return Cut(found.start())
+    plain = _plain(buffer)
+    if plain[:1] != b"/":
+        return _block(buffer, plain)
+    if match := _IDENT.match(plain):
+        return Cut(match.end(), frame=True)
+    return None if _IDENT_BEGUN.fullmatch(plain) else Cut(1)
+
+
+def _block(buffer: bytes, plain: bytes) -> Cut | None:
+    end = plain.find(b"\x03", 1)
+    if end < 0:
+        return Cut(1, reason="endless") if len(buffer) > LONGEST else None
+    if len(plain) < end + 2:
+        return None
+    if not _parity_holds(buffer[: end + 2]):
+        return Cut(end + 2, reason="parity")
+    return judged(end + 2, good=xor8(plain[1 : end + 1]) == plain[end + 1])
+
+
+def _plain(data: bytes) -> bytes:
+    """The seven data bits of each character."""
+    return bytes(byte & 0x7F for byte in data) if any(byte & 0x80 for byte in data) else data
+
+
+def _parity_holds(data: bytes) -> bool:
+    """Even parity in every character, where the hardware left parity bits at all."""
+    return not any(byte & 0x80 for byte in data) or all(byte.bit_count() % 2 == 0 for byte in data)
+
+
+def decode(frame: bytes, _variant: str) -> tuple[Facts, ...]:
+    """Identification, data sets of a block, or a command with its data set."""
+    plain = _plain(frame)
+    if plain[:1] == b"/":
+        match = _IDENT.match(plain)
+        if match is None:
+            raise BadFrame("not an identification line", seen=frame)
+        maker, baud, ident = (part.decode("ascii") for part in match.groups())
+        return (Facts({"manufacturer": maker, "baud_char": baud, "identification": ident}),)
+    text = plain[1:-2].decode("ascii")
+    if plain[0] == STX:
+        if text.startswith(("(ER", "ER")):
+            raise DeviceRefused(f"the meter answers {text!r}", code=0, seen=frame)
+        return (Facts(data_sets(plain[1:-2])),)
+    command, _, data_set = text.partition("\x02")
+    return (Facts({"command": command} | ({"data_set": data_set} if data_set else {})),)
+
+
+def data_sets(block: bytes) -> dict[str, Value]:
+    """The data sets in `block` by their key (`1-0:` and `1-1:` left out; of equal keys the first), and how many."""
+    found: dict[str, Value] = {}
+    count = 0
+    for name, texts in sets(block.decode("latin-1")):
+        count += 1
+        key = name[4:] if name.startswith(OWN_PREFIXES) else name
+        found.setdefault(key, entry(texts[0]) if len(texts) == 1 else tuple(entry(text) for text in texts))
+    return found | {"data_sets": count}
+
+
+def _ask(unit: int, _count: int) -> bytes:
+    return b"/?!\r\n" if unit <= 1 else b"/?%d!\r\n" % unit
+
+
+def _reply(frame: bytes) -> bytes:
+    """Mode C and E (a digit as baud character): data readout without changing the speed. Mode A goes on by itself."""
+    match = _IDENT.match(_plain(frame))
+    return STAY_AT_300 if match and match[2].isdigit() else b""
+
+
+def _whole(facts: Sequence[Facts]) -> bool:
+    return any("data_sets" in fact.fields for fact in facts)
+
+
+FAMILY: Final = Family(
+    name="iec62056_21", cut=cut, decode=decode, ask=_ask, whole=_whole, reply=_reply, gap_s=2.0, react_s=3.0
+)

@@ -1,0 +1,83 @@
+"""`python -m firmware_sims city|device|broker`: the demo city, one device, or the small MQTT broker."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from functools import partial
+from pathlib import Path
+
+from firmware_sims.city import City
+from firmware_sims.control import obey, say, until_told
+from firmware_sims.faults import NAMES
+from firmware_sims.single import DEVICES, run_device
+from firmware_sims.truth import Truth
+
+
+async def run_city(folder: Path, *, truth_file: Path | None, seconds: float | None, seed: int, tcp_port: int) -> None:
+    """Run the city; one JSON line on stdout when every port is there."""
+    async with Truth(truth_file) as truth, City(folder, truth, seed=seed, tcp_port=tcp_port) as city:
+        say({"ready": True, "ports": city.ports, "tcp": city.tcp})
+        await until_told(seconds=seconds, order=partial(obey, city))
+
+
+async def run_broker(port: int, *, seconds: float | None) -> None:
+    """Run the broker on the loopback."""
+    from firmware_sims.broker import Broker  # noqa: PLC0415 - the city needs none of it
+
+    async with Broker(port=port) as broker:
+        say({"ready": True, "port": broker.port})
+        await until_told(seconds=seconds)
+
+
+def _arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m firmware_sims", description=__doc__)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    city = verbs.add_parser("city", help="the demo city on ptys and one TCP port")
+    city.add_argument("--dir", type=Path, required=True, help="where the symlinks of the ports go")
+    city.add_argument("--tcp", type=int, default=0, help="Modbus TCP port (0 = a free one)")
+    device = verbs.add_parser("device", help="one simulated device")
+    device.add_argument("name", choices=sorted(DEVICES))
+    device.add_argument("--port-link", type=Path, help="symlink to the pty")
+    device.add_argument("--tcp", type=int, help="serve it on this loopback TCP port instead (0 = a free one)")
+    device.add_argument("--line", help="line setting, for example '9600 8N1'")
+    device.add_argument("--unit", type=int, default=None, help="Modbus unit or sensor id")
+    device.add_argument("--fault", action="append", default=[], choices=NAMES, help="a fault from the start; repeat")
+    device.add_argument("--rate", type=float, default=1.0, help="share of answers that the faults strike")
+    device.add_argument("--delay", type=float, default=0.0, help="delay of late answers, s")
+    broker = verbs.add_parser("broker", help="a small MQTT broker for demos and fault tests")
+    broker.add_argument("--port", type=int, default=0)
+    for verb in (city, device):
+        verb.add_argument("--truth", type=Path, help="ground truth, JSON lines")
+        verb.add_argument("--seed", type=int, default=1)
+    for verb in (city, device, broker):
+        verb.add_argument("--seconds", type=float, help="end by itself after this time")
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one verb until it is told to stop."""
+    options = _arguments().parse_args(arguments)
+    if options.verb == "city":
+        asyncio.run(
+            run_city(
+                options.dir,
+                truth_file=options.truth,
+                seconds=options.seconds,
+                seed=options.seed,
+                tcp_port=options.tcp,
+            )
+        )
+    elif options.verb == "device":
+        if (options.port_link is None) == (options.tcp is None):
+            sys.stderr.write("give either --port-link or --tcp\n")
+            return 2
+        asyncio.run(run_device(options))
+    else:
+        asyncio.run(run_broker(options.port, seconds=options.seconds))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

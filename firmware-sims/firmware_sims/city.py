@@ -1,0 +1,192 @@
+"""The demo city: seven devices on five ptys and one TCP port, with faults and plugs that can be pulled.
+
+| id | device | wire |
+|---|---|---|
+| air-north | Plantower PMS5003 | `pm-head`, 9600 8N1 |
+| main-meter, feeder-2 | Eastron SDM630 (unit 1), SDM120 (unit 2) | `rs485`, 9600 8N1 |
+| radar | Wavetronix SS125, id 1, four lanes, 5 s intervals | `radar`, 9600 8N1 |
+| speed-sign | OmniPreSense OPS243 | `speed`, 19200 8N1 |
+| canal | MaxBotix HRXL | `level`, 9600 8N1 |
+| chiller | Schneider PM5xxx, unit 255 | Modbus TCP `plc` |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from firmware_sims import omnipresense, plantower, ultrasonic, wavetronix
+from firmware_sims.city_day import CANAL_MOUNT_M, CityDay, Lane
+from firmware_sims.day import Course
+from firmware_sims.device import Simulated
+from firmware_sims.eastron import EastronMeter, sdm120, sdm630
+from firmware_sims.faults import Fault, Faults
+from firmware_sims.faulty import Faulty
+from firmware_sims.framing import RTU, TCP, Dress
+from firmware_sims.lines import RtuLine, Slave, TcpUnits
+from firmware_sims.registers import RegisterUnit
+from firmware_sims.schneider import pm5xxx
+from firmware_sims.tcp import TcpWire
+from firmware_sims.truth import Truth
+from firmware_sims.uart import Line
+from firmware_sims.wire import PtyWire
+
+BOULEVARD_PER_HOUR: Final = 900.0  # the speed sign's street is busy at any hour
+WIRES: Final = {
+    "pm-head": ("9600 8N1", ("air-north",)),
+    "rs485": ("9600 8N1", ("main-meter", "feeder-2")),
+    "radar": ("9600 8N1", ("radar",)),
+    "speed": ("19200 8N1", ("speed-sign",)),
+    "level": ("9600 8N1", ("canal",)),
+}
+UNITS: Final = {"main-meter": 1, "feeder-2": 2, "chiller": 255}
+DRESSES: Final[Mapping[str, Dress]] = {
+    "air-north": plantower.DRESS,
+    "main-meter": RTU,
+    "feeder-2": RTU,
+    "radar": wavetronix.DRESS,
+    "speed-sign": omnipresense.DRESS,
+    "canal": ultrasonic.DRESS,
+    "chiller": TCP,
+}
+
+
+@dataclass(frozen=True)
+class CityDevices:
+    """The seven simulated devices of one city, without wires."""
+
+    air: plantower.PMS5003
+    main_meter: EastronMeter
+    feeder: EastronMeter
+    radar: wavetronix.SS125
+    speed_sign: omnipresense.OPS243
+    canal: ultrasonic.MaxBotixHRXL
+    chiller: RegisterUnit
+
+    def by_id(self) -> dict[str, Simulated]:
+        """Device id -> device."""
+        devices: tuple[Simulated, ...] = (
+            self.air, self.main_meter, self.feeder, self.radar, self.speed_sign, self.canal, self.chiller,
+        )  # fmt: skip
+        return {device.name: device for device in devices}
+
+
+def build(seed: int) -> CityDevices:
+    """The city's devices; same seed, same values at the same time."""
+    day = CityDay(seed)
+    street = Lane(Course((BOULEVARD_PER_HOUR,) * 168, day.lanes[0].flow.ripples), day.lanes[0].seed + 1)
+    return CityDevices(
+        air=plantower.PMS5003("air-north", day.pm2_5),
+        main_meter=sdm630("main-meter", day.building, frequency_hz=day.frequency_hz, unit=1),
+        feeder=sdm120("feeder-2", day.pump, frequency_hz=day.frequency_hz, unit=2),
+        radar=wavetronix.SS125("radar", day.lanes),
+        speed_sign=omnipresense.OPS243("speed-sign", street, flags={"J", "M", "U"}, direction="|"),
+        canal=ultrasonic.MaxBotixHRXL("canal", lambda now_s: CANAL_MOUNT_M - day.canal_level_m(now_s)),
+        chiller=pm5xxx("chiller", day.chiller, frequency_hz=day.frequency_hz),
+    )
+
+
+def city_devices(seed: int = 1) -> dict[str, Simulated]:
+    """The city's devices by id, for a replay of history: push devices `speak`, the radar `hear`s, meters `answer`.
+
+    Pure: no wire, no clock, nothing runs by itself.
+    """
+    return build(seed).by_id()
+
+
+@dataclass
+class City:
+    """The running city under `folder`: `async with City(folder, truth) as city`.
+
+    `folder` gets one symlink per pty; the Modbus TCP port is `city.tcp["plc"]` then.
+    """
+
+    folder: Path
+    truth: Truth
+    seed: int = 1
+    tcp_port: int = 0
+    faults: dict[str, Faults] = field(default_factory=dict)
+    wires: dict[str, PtyWire | TcpWire] = field(default_factory=dict)
+    _stack: AsyncExitStack = field(default_factory=AsyncExitStack, repr=False)
+
+    async def __aenter__(self) -> Self:
+        devices = build(self.seed)
+        self.faults = {name: Faults(dress, seed=self.seed + n) for n, (name, dress) in enumerate(DRESSES.items())}
+        ends: dict[str, Simulated] = {
+            "pm-head": Faulty(devices.air, self.faults["air-north"]),
+            "rs485": RtuLine(
+                {
+                    1: Slave(devices.main_meter, faults=self.faults["main-meter"]),
+                    2: Slave(devices.feeder, faults=self.faults["feeder-2"]),
+                },
+                seed=self.seed,
+            ),
+            "radar": Faulty(devices.radar, self.faults["radar"]),
+            "speed": Faulty(devices.speed_sign, self.faults["speed-sign"]),
+            "level": Faulty(devices.canal, self.faults["canal"]),
+        }
+        meter = Slave(devices.chiller, reply_s=(0.003, 0.01), faults=self.faults["chiller"])
+        units = TcpUnits({255: meter, 1: meter}, seed=self.seed)
+        units.note = self.truth.note
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for name, (line, _) in WIRES.items():
+            self.wires[name] = PtyWire(ends[name], self.folder / name, line=Line.parse(line), note=self.truth.note)
+        self.wires["plc"] = TcpWire(units.session, port=self.tcp_port)
+        for wire in self.wires.values():
+            await self._stack.enter_async_context(wire)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    @property
+    def ports(self) -> dict[str, str]:
+        """Wire -> path of its port."""
+        return {name: str(wire.link) for name, wire in self.wires.items() if isinstance(wire, PtyWire)}
+
+    @property
+    def tcp(self) -> dict[str, int]:
+        """Wire -> TCP port on the loopback."""
+        return {name: wire.port for name, wire in self.wires.items() if isinstance(wire, TcpWire)}
+
+    def strike(self, device: str, fault: Fault) -> None:
+        """Switch a fault of one device on.
+
+        Raises:
+            KeyError: no such device.
+        """
+        self.faults[device].switch_on(fault)
+
+    def heal(self, device: str, fault: str | None = None) -> None:
+        """Switch one fault of a device off, or all.
+
+        Raises:
+            KeyError: no such device.
+        """
+        self.faults[device].heal(fault)
+
+    async def unplug(self, wire: str) -> None:
+        """Pull a wire's plug.
+
+        Raises:
+            KeyError: no such wire.
+        """
+        done = self.wires[wire].unplug()
+        if done is not None:
+            await done
+
+    async def replug(self, wire: str) -> None:
+        """Put it back; a pty is a new one behind the same symlink.
+
+        Raises:
+            KeyError: no such wire.
+        """
+        done = self.wires[wire].replug()
+        if done is not None:
+            await done

@@ -1,0 +1,92 @@
+"""One simulated device by its profile's name, on a pty or a TCP port: what `citygate sim` starts."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from firmware_sims import omnipresense, plantower, ultrasonic, wavetronix
+from firmware_sims.city import build
+from firmware_sims.control import say, until_told
+from firmware_sims.device import Simulated
+from firmware_sims.faults import Fault, Faults
+from firmware_sims.faulty import Faulty
+from firmware_sims.framing import RTU, Dress
+from firmware_sims.lines import RtuLine, Slave, TcpUnits
+from firmware_sims.registers import Unit
+from firmware_sims.self_identifying import SelfIdentifying
+from firmware_sims.tcp import Session, TcpWire
+from firmware_sims.truth import Truth
+from firmware_sims.uart import Line
+from firmware_sims.wire import PtyWire
+
+Maker: TypeAlias = Callable[[int, int], Simulated]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """How to make a device of a seed and a unit id, its line, its unit (0 = none), and how its frames are dressed.
+
+    `tcp` marks a unit that speaks Modbus TCP on a TCP port; other Modbus units speak RTU over TCP there.
+    """
+
+    make: Maker
+    line: str = "9600 8N1"
+    unit: int = 0
+    dress: Dress = RTU
+    tcp: bool = False
+
+
+def _radar(seed: int, unit: int) -> Simulated:
+    radar = build(seed).radar
+    radar.id = unit
+    return radar
+
+
+DEVICES: Final[dict[str, Kind]] = {
+    "plantower-pms5003": Kind(lambda seed, _unit: build(seed).air, dress=plantower.DRESS),
+    "eastron-sdm630": Kind(lambda seed, _unit: build(seed).main_meter, unit=1),
+    "eastron-sdm120": Kind(lambda seed, _unit: build(seed).feeder, unit=1),
+    "schneider-pm5xxx": Kind(lambda seed, _unit: build(seed).chiller, line="19200 8E1", unit=1, tcp=True),
+    "wavetronix-ss125": Kind(_radar, unit=1, dress=wavetronix.DRESS),
+    "omnipresense-ops243": Kind(lambda seed, _unit: build(seed).speed_sign, line="19200 8N1", dress=omnipresense.DRESS),
+    "maxbotix-hrxl": Kind(lambda seed, _unit: build(seed).canal, dress=ultrasonic.DRESS),
+    "a01nyub": Kind(
+        lambda seed, _unit: ultrasonic.A01NYUB("a01nyub", build(seed).canal.distance_m), dress=ultrasonic.A01_DRESS
+    ),
+    "self-identifying": Kind(lambda _seed, unit: SelfIdentifying("self-identifying", unit), unit=1, tcp=True),
+}
+
+
+def wire_of(kind: Kind, options: argparse.Namespace, *, truth: Truth) -> PtyWire | TcpWire:
+    """The wire that the options ask for, with the device and its faults at the far end."""
+    faults = Faults(kind.dress, seed=options.seed)
+    for name in options.fault:
+        faults.switch_on(Fault(name, rate=options.rate, delay_s=options.delay))
+    unit = kind.unit if options.unit is None else options.unit
+    device = kind.make(options.seed, unit)
+    session: Callable[[], Session] | None
+    end: Simulated
+    if not isinstance(device, Unit):
+        faulty = Faulty(device, faults)
+        end, session = faulty, lambda: faulty
+    elif options.tcp is not None and kind.tcp:
+        units = TcpUnits({unit: Slave(device, faults=faults), 255: Slave(device, faults=faults)}, seed=options.seed)
+        end, session = units, units.session
+    else:
+        line = RtuLine({unit: Slave(device, faults=faults)}, seed=options.seed)
+        end, session = line, lambda: line
+    if options.tcp is None:
+        return PtyWire(end, options.port_link, line=Line.parse(options.line or kind.line), note=truth.note)
+    end.note = truth.note
+    return TcpWire(session, talker=end, port=options.tcp)
+
+
+async def run_device(options: argparse.Namespace) -> None:
+    """Run one device; a JSON line on stdout when its port is there."""
+    async with Truth(options.truth) as truth, wire_of(DEVICES[options.name], options, truth=truth) as wire:
+        where = {"port": str(wire.link)} if isinstance(wire, PtyWire) else {"tcp": wire.port}
+        say({"ready": True, "device": options.name} | where)
+        await until_told(seconds=options.seconds)

@@ -1,0 +1,54 @@
+"""`citygate help CODE`: an error explained, offline."""
+
+from __future__ import annotations
+
+import click
+
+from gateway.cli.face import Face, wrapped
+
+
+@click.command()
+@click.argument("code", required=False)
+@click.pass_context
+def command(context: click.Context, code: str | None) -> int:
+    """Explain an error CODE such as CG-BUS-02; without CODE, list all of them."""
+    from gateway.catalogue import codes, entry
+    from gateway.catalogue.table import filled
+
+    face: Face = context.obj
+    names = {name: f"<{name}>" for name in ("key", "table", "value", "path", "device", "bus", "profile", "sink")}
+    if code is None:
+        rows = [{"code": row.code, "fact": row.fact[face.lang]} for row in codes().values()]
+        if face.json:
+            face.emit({"schema": 1, "codes": rows})
+        else:
+            face.table([(row["code"], row["fact"]) for row in rows])
+        return 0
+    found = entry(code)
+    if found is None:
+        from gateway.cli.verbs import citygate
+
+        if code in citygate.list_commands(context):
+            return int(citygate.main([code, "--help"], standalone_mode=False) or 0)
+        from difflib import get_close_matches
+
+        near = ", ".join(get_close_matches(code.upper(), codes(), n=3)) or "`citygate help`"
+        raise click.UsageError(f"No code is called {code}. Near: {near}.", context)
+    lang = face.lang
+    if face.json:
+        likely = [text[lang] for text in found.likely]
+        face.emit({
+            "schema": 1, "code": found.code, "fact": found.fact[lang], "likely": likely, "do": found.do[lang],
+            "more": found.more[lang],
+        })  # fmt: skip
+        return 0
+    face.data(f"{face.paint(found.code, 'bold')}  {filled(found.fact[lang], names, lang)}")
+    texts = [("likely", text[lang]) for text in found.likely] + [("do", found.do[lang]), ("more", found.more[lang])]
+    last = ""
+    for label, text in texts:
+        rows_ = wrapped(text, face.width(), first=10, rest=10)
+        face.data(f"  {'' if label == last else label:<8}{rows_[0]}")
+        for row_ in rows_[1:]:
+            face.data(row_)
+        last = label
+    return 0

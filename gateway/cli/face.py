@@ -1,0 +1,154 @@
+"""How the command line talks: stdout is data, stderr is talk; colour on a terminal only; JSON on request."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TextIO
+
+from gateway.catalogue import Fault
+from gateway.catalogue.table import spoken
+
+_COLOURS: Final = {"red": "31", "yellow": "33", "green": "32", "blue": "36", "bold": "1", "dim": "2"}
+_INDENT: Final = 10
+_NARROW: Final = 40
+_WIDEST: Final = 110
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """The global options of one call.
+
+    `config` is a file or folder (None: /etc/citygate); `lang` "en" or "th"; `verbosity` counts -v.
+    """
+
+    config: Path | None = None
+    json: bool = False
+    lang: str = "en"
+    color: bool = True
+    verbosity: int = 0
+
+    def pick(self, en: str, th: str) -> str:
+        """The text in the chosen language."""
+        return th if self.lang == "th" else en
+
+    def data(self, text: str = "") -> None:
+        """One line of data, to stdout."""
+        print(text)
+
+    def talk(self, text: str = "") -> None:
+        """One line for people, to stderr."""
+        print(text, file=sys.stderr)
+
+    def emit(self, thing: object) -> None:
+        """One JSON object on one line of stdout."""
+        print(json.dumps(thing, ensure_ascii=False, separators=(",", ":"), default=str))
+
+    def paint(self, text: str, colour: str, *, stream: TextIO | None = None) -> str:
+        """`text` in a colour where the stream is a terminal that wants colours; else as it is."""
+        out = sys.stdout if stream is None else stream
+        if not self.color or "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb" or not out.isatty():
+            return text
+        return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m"
+
+    def width(self) -> int:
+        """Columns of the terminal, at least 40; the widest text we write is 110 columns."""
+        return max(_NARROW, min(_WIDEST, shutil.get_terminal_size((100, 24)).columns))
+
+    def faults(self, faults: Iterable[Fault], *, stream: TextIO | None = None) -> None:
+        """Show faults: as text to `stream` (stderr unless told), or with --json one object a line to stdout."""
+        for fault in faults:
+            told = spoken(fault, self.lang)
+            if self.json:
+                self.emit({"schema": 1, "fault": told})
+            else:
+                for line in self._lines(told, sys.stderr if stream is None else stream):
+                    print(line, file=sys.stderr if stream is None else stream)
+
+    def _lines(self, told: Mapping[str, Any], stream: TextIO) -> Iterator[str]:
+        level = told["level"]
+        head = self.paint(f"{level}[{told['code']}]", "red" if level == "error" else "yellow", stream=stream)
+        bare = f"{level}[{told['code']}]: "
+        rows = wrapped(told["fact"], self.width(), first=cells(bare), rest=2)
+        yield f"{head}: {rows[0]}"
+        yield from rows[1:]
+        likely = [f"{rank}. {text}" if len(told["likely"]) > 1 else text for rank, text in enumerate(told["likely"], 1)]
+        for label, texts in (
+            ("at", [told.get("at")]),
+            ("seen", [told.get("seen")]),
+            ("likely", likely),
+            ("do", [told["do"]]),
+        ):
+            for number, text in enumerate(text for text in texts if text):
+                mark = "" if number else label
+                if label == "at":
+                    yield f"  {self.paint(f'{mark:<8}', 'dim', stream=stream)}{text}"  # a place is never cut: it is clicked
+                    continue
+                rows = wrapped(text, self.width(), first=_INDENT, rest=_INDENT)
+                yield f"  {self.paint(f'{mark:<8}', 'dim', stream=stream)}{rows[0]}"
+                yield from rows[1:]
+
+    def table(self, rows: Sequence[Sequence[str]], *, head: Sequence[str] = (), right: Sequence[int] = ()) -> None:
+        """Columns to stdout. Where they do not fit the width, each row becomes a small block: no value is cut."""
+        everything = [head, *rows] if head else list(rows)
+        if not everything:
+            return
+        widths = [max(cells(row[index]) for row in everything) for index in range(len(everything[0]))]
+        if sum(widths) + 2 * (len(widths) - 1) > self.width() and sys.stdout.isatty():
+            self._blocks(rows, head)
+            return
+        for number, row in enumerate(everything):
+            parts = [
+                padded(text, width, right=index in right)
+                for index, (text, width) in enumerate(zip(row, widths, strict=True))
+            ]
+            line = "  ".join(parts).rstrip()
+            self.data(self.paint(line, "bold") if head and number == 0 else line)
+
+    def _blocks(self, rows: Sequence[Sequence[str]], head: Sequence[str]) -> None:
+        for row in rows:
+            self.data(row[0])
+            for index, text in enumerate(row[1:], 1):
+                if text:
+                    self.data(f"  {head[index] + ' ' if head else ''}{text}")
+
+
+def cells(text: str) -> int:
+    """Columns that `text` takes on a terminal: combining marks (Thai vowels, tones) take none, wide letters two."""
+    return sum(
+        0
+        if unicodedata.category(char) in {"Mn", "Me", "Cf"}
+        else 2
+        if unicodedata.east_asian_width(char) in {"W", "F"}
+        else 1
+        for char in text
+    )
+
+
+def padded(text: str, width: int, *, right: bool = False) -> str:
+    """`text` filled with blanks to `width` columns."""
+    blank = " " * max(0, width - cells(text))
+    return blank + text if right else text + blank
+
+
+def wrapped(text: str, width: int, *, first: int, rest: int) -> list[str]:
+    """Lines of at most `width` columns, broken between words; words longer than a line stay whole.
+
+    The first line begins at column `first` (not written here); the others carry `rest` blanks.
+    """
+    lines = [""]
+    room = width - first
+    for word in text.split(" "):
+        line = lines[-1]
+        if line.strip() and cells(line) + 1 + cells(word) > room:
+            lines.append(" " * rest + word)
+            room = width
+        else:
+            lines[-1] = f"{line} {word}" if line.strip() else line + word
+    return lines

@@ -1,0 +1,298 @@
+"""The composition root: builds every object, owns the only top-level TaskGroup, handles signals.
+
+Reading `build` from top to bottom is reading the gateway: clock, journal, pipeline, sinks, wires, socket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import signal
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, Literal
+from zoneinfo import ZoneInfo
+
+from drivers.device import Polled, Pushing
+from drivers.line import line as line_settings
+from drivers.link import Link, SerialLink, TcpLink
+from drivers.modbus.device import RegisterDevice
+from drivers.modbus.master import Master
+from drivers.modbus.plan import cost
+from drivers.uart.polled import PolledStream
+from drivers.uart.polled import Wire as SpokenWire
+from drivers.uart.stream import StreamDevice
+from gateway import __version__
+from gateway.clock import Clock, SystemClock, boot_id
+from gateway.codec import Codec
+from gateway.config import Bus
+from gateway.config.duration import bytes_per_second
+from gateway.config.load import Loaded
+from gateway.figures import Figures
+from gateway.health import Health, journal_facts, record_line
+from gateway.inventory import Item, described, inventory
+from gateway.journal.log import open_journal
+from gateway.lanes import Lanes
+from gateway.ledger import Filter, Ledger
+from gateway.local import LocalSocket
+from gateway.notify import notify, watchdog_s
+from gateway.pipeline import Pipeline, next_epoch
+from gateway.poller import PolledWire, PushWire, Station, Wire
+from gateway.pulse import Pulse
+from gateway.quality import Judge
+from gateway.reading import Event
+from gateway.record import Record
+from gateway.retention import Retention
+from gateway.shipper import Shipper
+from gateway.sinks import SinkDown, Site
+from gateway.sinks.registry import make_sink
+from gateway.steering import Steering
+from gateway.window import Windows
+
+LOG: Final = logging.getLogger("citygate")
+HEALTH_S: Final = 30.0
+STALLED_S: Final = 30.0
+
+
+class Daemon:
+    """A gateway, built from its config. `run` returns when `stop` was called."""
+
+    def __init__(self, loaded: Loaded, *, clock: Clock, dry_run: bool = False) -> None:
+        config = loaded.config
+        self.clock = clock
+        self.state_dir = Path(config.gateway.state_dir)
+        self.items = inventory(config, profiles_dir=loaded.profiles_dir)
+        self.journal = open_journal(self.state_dir / "journal", stamp=clock.wall_ms)
+        codec = Codec(self.journal.marks)
+        self.epoch = next_epoch(self.journal.marks, secrets.token_hex(2))
+        self.series = tuple(series for item in self.items for series in item.series.values())
+        self.pipeline = Pipeline(clock=clock, journal=self.journal, codec=codec, epoch=self.epoch)
+        zone = ZoneInfo(config.gateway.timezone or "UTC")
+        figures = Figures(self.series)
+        self.pipeline.fit(
+            self.series,
+            judge=Judge(self.series),
+            windows=Windows(self.series, config.windows.lengths, zone=zone),
+            attach=figures.attach,
+        )
+        self.site = self._site(loaded)
+        self.shippers = () if dry_run else tuple(self._shipper(name, loaded, codec) for name in config.sink)
+        self.wires = tuple(self._wire(name, bus) for name, bus in config.bus.items())
+        self.health = self._health()
+        self.local = LocalSocket(
+            self.state_dir / "citygate.sock", snapshot=self.health.snapshot, answer=self._answer
+        )  # fmt: skip
+        self.pipeline.listeners += [*(shipper.offer for shipper in self.shippers), self._publish]
+        retention = Retention(
+            journal=self.journal,
+            codec=codec,
+            lanes={shipper.name: shipper.lanes for shipper in self.shippers},
+            tell=self.pipeline.event,
+        )
+        self.pulse = Pulse(
+            pipeline=self.pipeline, journal=self.journal, shippers=self.shippers, retention=retention, clock=clock
+        )  # fmt: skip
+        self.steering = Steering(
+            wires=self.wires, shippers=self.shippers, pipeline=self.pipeline, health=self.health, rest=self.rest
+        )  # fmt: skip
+        self._pollers: list[asyncio.Task[None]] = []
+        self._stopping = asyncio.Event()
+
+    def _site(self, loaded: Loaded) -> Site:
+        gateway = loaded.config.gateway
+        place = gateway.location
+        return Site(
+            city=gateway.city,
+            gateway=gateway.id,
+            version=__version__,
+            boot=boot_id(),
+            epoch=self.epoch,
+            config_hash=loaded.hash,
+            name=gateway.name,
+            location=None if place is None else {"latitude": place.latitude, "longitude": place.longitude},
+            series=self.series,
+            devices=described(self.items),
+            streams=("raw", *loaded.config.windows.lengths, "event"),
+        )
+
+    def _shipper(self, name: str, loaded: Loaded, codec: Codec) -> Shipper:
+        config = loaded.config.sink[name]
+        personal = frozenset(s.id for item in self.items if item.config.personal for s in item.series.values())
+        chosen = Filter(config, personal=personal)
+        blob = self.journal.marks.get(f"sink:{name}")
+        start = self.journal.next if config.start == "now" else self.journal.first
+        ledger = Ledger(low=start) if blob is None else Ledger.from_bytes(blob)
+        lanes = Lanes(ledger=ledger, chosen=chosen, journal=self.journal, codec=codec)
+        if blob is None and config.start == "oldest":
+            lanes.recount()
+        sink = make_sink(name, config, site=self.site, loaded=loaded, clock=self.clock)
+        rate = 0.0 if config.backfill_rate is None else bytes_per_second(config.backfill_rate)
+        shipper = Shipper(name, sink=sink, lanes=lanes, backfill_bytes_s=rate)
+        shipper.bury = self.pipeline.bury
+        shipper.say = self._say("sink")
+        return shipper
+
+    def _wire(self, name: str, bus: Bus) -> Wire:
+        items = [item for item in self.items if item.config.bus == name]
+        speaks = {item.profile.speaks for item in items}
+        line = bus.line or _line_of(items)
+        link: Link = (
+            SerialLink(str(bus.port), line) if bus.kind == "serial" else TcpLink(str(bus.host), int(bus.port or 502))
+        )
+        take, say = self.pipeline.take, self._say("link")
+        if speaks == {"push"}:
+            stations = [_station(item, StreamDevice(item.profile)) for item in items]
+            return PushWire(name, link=link, stations=stations, take=take, say=say)
+        if speaks == {"poll"}:
+            spoken = SpokenWire(link)
+            stations = [
+                _station(item, PolledStream(spoken, item.profile, unit=item.config.unit or 1)) for item in items
+            ]
+            return PolledWire(name, way=link, stations=stations, take=take, say=say)
+        framing: Literal["rtu", "tcp"] = "rtu" if bus.kind == "serial" or bus.framing == "rtu" else "tcp"
+        master = Master(link, framing=framing, echo=bus.echo)
+        settings = line_settings(line) if bus.kind == "serial" else None
+        stations = [
+            _station(
+                item,
+                RegisterDevice(
+                    master, item.profile, unit=item.config.unit or 1, price=cost(settings, item.profile.limits)
+                ),
+            )
+            for item in items
+        ]
+        return PolledWire(name, way=master, stations=stations, take=take, say=say)
+
+    def _health(self) -> Health:
+        return Health(
+            gateway={
+                "id": self.site.gateway,
+                "city": self.site.city,
+                "name": self.site.name,
+                "version": __version__,
+                "epoch": self.epoch,
+            },
+            series=self.series,
+            state_dir=self.state_dir,
+            now_ms=self.clock.wall_ms,
+            mono_s=lambda: self.clock.mono_ns() / 1e9,
+            trusted=self.clock.trusted,
+            seen=self.pipeline.seen,
+            buses=lambda: {wire.name: wire.report() for wire in self.wires},
+            sinks=lambda: {shipper.name: shipper.report() for shipper in self.shippers},
+            journal=lambda: journal_facts(self.journal),
+            started_s=self.clock.mono_ns() / 1e9,
+            labels=self.site.devices,
+        )
+
+    def _say(self, kind: str) -> Callable[[str, str, str, str], None]:
+        """What wires and sinks call to raise or clear their alarm: (name, code, state, fact)."""
+
+        def say(name: str, code: str, state: str, fact: str) -> None:
+            ident = f"{kind}-{name}-{code}"
+            level = 2 if state == "raised" else 1
+            text = {"en": f"{name}: {fact}", "th": f"{name}: {fact}"}
+            self.pipeline.event(Event("_gateway", self.clock.wall_ms(), ident, kind, code, state, level, text))
+
+        return say
+
+    def _publish(self, _position: int, record: Record | None) -> None:
+        if record is not None and self.local.watched:
+            self.local.publish({"record": {**record_line(record), "epoch": record.epoch}})
+
+    async def _answer(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        return await self.steering.answer(request)
+
+    def stop(self) -> None:
+        """Ask for the end; `run` returns soon after."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Everything at once, until the end is asked for; then polling stops, the journal commits, sinks close."""
+        for wire in self.wires:
+            wire.start_grid(self.clock.wall_ms())
+        await self.local.open()
+        tasks = {"pulse": self.pulse.run, "health": self._report, "watchdog": self._watchdog}
+        tasks |= {f"ship:{shipper.name}": shipper.run for shipper in self.shippers}
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._pollers = [group.create_task(_forever(w.run), name=f"poll:{w.name}") for w in self.wires]
+                others = [group.create_task(_forever(work), name=name) for name, work in tasks.items()]
+                notify("READY=1")
+                LOG.info("citygate %s is %s, epoch %s", __version__, self.site.gateway, self.epoch)
+                await self._stopping.wait()
+                notify("STOPPING=1")
+                await self.rest()
+                for task in others:
+                    task.cancel()
+        finally:
+            await self.local.close()
+            await self.pulse.commit()
+            await self.journal.close()
+
+    async def rest(self) -> None:
+        """Stop polling and commit; what is in the journal stays there for the sinks."""
+        for task in self._pollers:
+            task.cancel()
+        await asyncio.gather(*self._pollers, return_exceptions=True)
+        await self.pulse.commit()
+
+    async def _report(self) -> None:
+        while True:
+            report = self.health.report()
+            self.local.publish({"health": report})
+            for shipper in self.shippers:
+                if shipper.state == "up":
+                    try:
+                        await shipper.sink.health(report)
+                    except SinkDown as down:
+                        LOG.debug("sink %s missed a health report: %s", shipper.name, down)
+            await asyncio.sleep(HEALTH_S)
+
+    async def _watchdog(self) -> None:
+        """Fed by progress alone: the pulse has committed, and every wire's task has shown a sign of life."""
+        every_s = watchdog_s()
+        loop = asyncio.get_running_loop()
+        while True:
+            beats = [self.pulse.beat_s, *(wire.beat_s for wire in self.wires if wire.stations)]
+            if every_s is not None and loop.time() - min(beats) < STALLED_S:
+                notify("WATCHDOG=1")
+            await asyncio.sleep(min(every_s or HEALTH_S, 5.0))
+
+
+async def _forever(work: Callable[[], Awaitable[None]]) -> None:
+    """The task supervisor: a task that dies of a bug is reported and started again, never silently gone."""
+    while True:
+        try:
+            await work()
+        except Exception:
+            task = asyncio.current_task()
+            LOG.exception("task %s died of a bug; it starts again [CG-SYS-01]", task and task.get_name())
+        await asyncio.sleep(1.0)
+
+
+def _line_of(items: list[Item]) -> str:
+    return items[0].profile.wire.lines[0] if items else "9600 8N1"
+
+
+def _station(item: Item, device: Polled | Pushing) -> Station:
+    return Station(item.id, item.every_s, item.series, device, silence_s=item.profile.silence_s)
+
+
+async def _main(loaded: Loaded, *, once: bool, dry_run: bool) -> int:
+    daemon = Daemon(loaded, clock=SystemClock(loaded.config.clock.trust), dry_run=dry_run)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, daemon.stop)
+    if not once:
+        await daemon.run()
+        return 0
+    ended = asyncio.create_task(daemon.steering.once(daemon.series, end=daemon.stop), name="once")
+    await daemon.run()
+    return await ended
+
+
+def run(loaded: Loaded, *, once: bool = False, dry_run: bool = False) -> int:
+    """The daemon as a process; returns its exit code. Raises `JournalError` where its state cannot be opened."""
+    return asyncio.run(_main(loaded, once=once, dry_run=dry_run))

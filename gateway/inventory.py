@@ -1,0 +1,76 @@
+"""Config to series: which outside devices exist, with which points, and what is told about them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from drivers.profile import Profile, load
+from gateway.config import Config, Device
+from gateway.config.duration import seconds
+from gateway.reading import Series
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One configured device: its config, profile, period (s; 0 for event streams) and series by part."""
+
+    id: str
+    config: Device
+    profile: Profile
+    every_s: float
+    series: Mapping[str, Series]
+
+
+def inventory(config: Config, *, profiles_dir: Path | None = None) -> tuple[Item, ...]:
+    """All configured devices in the order of the config.
+
+    Raises:
+        ProfileError: a profile is unknown or faulty (`check` says so before anything starts).
+    """
+    return tuple(_item(name, device, profiles_dir) for name, device in config.device.items())
+
+
+def _item(name: str, device: Device, profiles_dir: Path | None) -> Item:
+    profile = load(device.profile, profiles_dir)
+    every_s = profile.every_s
+    if device.every is not None and profile.every_s:
+        every_s = seconds(device.every)
+    every_ms = round(every_s * 1000) or None
+    kind = device.kind or profile.kind
+    series = {}
+    for part in _parts(device, profile):
+        points = profile.points(part)
+        ident = f"{name}-{part}" if part else name
+        series[part] = Series(ident, name, kind, points, every_ms, part, profile.id)
+    return Item(name, device, profile, every_s, series)
+
+
+def _parts(device: Device, profile: Profile) -> tuple[str, ...]:
+    """The whole sensor where it has points of its own, then the declared lanes and channels."""
+    whole = ("",) if profile.rows_of("") else ()
+    lanes = tuple(f"lane{number}" for number in device.lanes) if profile.rows_of("lane1") else ()
+    channels = tuple(f"ch{number}" for number in device.channels) if profile.rows_of("ch1") else ()
+    return whole + lanes + channels
+
+
+def described(items: tuple[Item, ...]) -> dict[str, dict[str, Any]]:
+    """What `{device}/meta` tells beside the series: name, location, serial, profile version, lane."""
+    told: dict[str, dict[str, Any]] = {}
+    for item in items:
+        for part, series in item.series.items():
+            facts: dict[str, Any] = {
+                "name": item.config.name,
+                "location": msgspec.to_builtins(item.config.location),
+                "serial": item.config.serial,
+                "profile_version": item.profile.version,
+            }
+            if part.startswith("lane"):
+                number = part.removeprefix("lane")
+                facts["lane"] = {"n": int(number), "name": item.config.lanes.get(number, {})}
+            told[series.id] = facts
+    return told

@@ -1,0 +1,292 @@
+"""The log: append in memory, commit in groups, read from a position, let go of the oldest.
+
+What always holds (tests are named after these):
+I1  Order: positions rise by one, entries are read in the order of their positions, none twice, over restarts too.
+I2  No loss: what stood below `committed` is read back after any crash, kill or power cut, byte for byte.
+I3  No invention: what is read was appended, at that position, with these bytes; left-over bytes are never records.
+I4  Marks never run ahead: a mark read after a crash is not newer than the entries before it; an entry's position that a
+    surviving mark could know is never given to another entry. (Other positions above `committed` may be given anew.)
+I5  Damage costs only what it touches, and is told: every position is read, dropped, or named by a `Damage`.
+I6  It starts on anything but a newer format and a folder in use, and what it opens is independent of the backlog.
+I7  Bounded: memory by `tail_bytes` and `recent_bytes`, disk by `cap_bytes`; refused or told, never dropped in silence.
+I8  A failed write or sync is never tried again on its descriptor: the entries go from memory into a new segment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from bisect import bisect_right
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from gateway.journal import Damage, Entry, Oldest, Preamble
+from gateway.journal.checksum import preferred
+from gateway.journal.disk import Disk, RealDisk
+from gateway.journal.errors import CommitFailed
+from gateway.journal.memory import Memory, fit
+from gateway.journal.reader import Reader
+from gateway.journal.repair import take_stock
+from gateway.journal.segment import Segment, encode_commit
+from gateway.journal.store import Store
+
+DAMAGES: Final = 1000  # told one by one; more are counted into the last
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Sizes in bytes: of one segment, of what may wait for a commit, of what stays readable in memory after it.
+
+    `definition_kinds`: kinds of entries that explain later ones; `context` gives them.
+    """
+
+    segment_bytes: int = 4 << 20
+    tail_bytes: int = 8 << 20
+    recent_bytes: int = 256 << 10
+    definition_kinds: frozenset[int] = frozenset()
+
+
+def open_journal(
+    folder: Path | Disk,
+    *,
+    cap_bytes: int = 1 << 30,
+    limits: Limits = Limits(),
+    preamble: Preamble = tuple,
+    stamp: Callable[[], int] = lambda: 0,
+    fresh_uuid: Callable[[], bytes] = lambda: os.urandom(16),
+    executor: Executor | None = None,
+) -> Log:
+    """Open or make the journal of a folder. Blocking; reads a few MiB at most.
+
+    `preamble` is called on the event loop when a segment begins; `stamp` gives the opaque number kept as a segment's
+    time. Raises JournalBusy, FutureFormat, and OSError where the folder itself cannot be made or listed.
+    """
+    disk = RealDisk(folder) if isinstance(folder, Path) else folder
+    disk.lock()
+    try:
+        opened = take_stock(disk, fresh_uuid=fresh_uuid)
+    except BaseException:
+        disk.unlock()
+        raise
+    store = Store(disk, opened, segment_bytes=limits.segment_bytes, cap_bytes=cap_bytes, checksum=preferred())
+    memory = Memory(segment_bytes=limits.segment_bytes, tail_bytes=limits.tail_bytes, recent_bytes=limits.recent_bytes)
+    memory.begin(opened.next, opened.marks)
+    log = Log(store, memory, Reader(disk), preamble=preamble, stamp=stamp, executor=executor)
+    log.damages, log.definition_kinds = tuple(opened.damages), limits.definition_kinds
+    return log
+
+
+class Log:
+    """The journal over one folder: a `Journal`, with `context` and `oldest_segment`.
+
+    `read` and `context` may run in any thread; everything else belongs to the event loop's.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        memory: Memory,
+        reader: Reader,
+        *,
+        preamble: Preamble,
+        stamp: Callable[[], int],
+        executor: Executor | None,
+    ) -> None:
+        self._store, self._memory, self._reader = store, memory, reader
+        self._preamble, self._stamp = preamble, stamp
+        self._own = None if executor else ThreadPoolExecutor(1, "journal")
+        self._executor = executor or self._own
+        self._turn = asyncio.Lock()
+        self.damages: tuple[Damage, ...] = ()
+        self.definition_kinds: frozenset[int] = frozenset()
+
+    @property
+    def first(self) -> int:
+        """Oldest position that can still be read."""
+        segments = self._store.segments
+        return segments[0].first if segments else self._memory.committed
+
+    @property
+    def next(self) -> int:
+        """The position that the next append gets."""
+        return self._memory.next
+
+    @property
+    def committed(self) -> int:
+        """All positions below are durable."""
+        return self._memory.committed
+
+    @property
+    def marks(self) -> Mapping[str, bytes]:
+        """The last committed bytes of each mark."""
+        return self._memory.marks
+
+    @property
+    def size_bytes(self) -> int:
+        """What the segments take on disk."""
+        return self._store.used_bytes
+
+    @property
+    def cap_bytes(self) -> int:
+        """What they may take."""
+        return self._store.cap_bytes
+
+    @property
+    def full(self) -> bool:
+        """The cap allows no further segment: call `drop_oldest` before the present one is full."""
+        return self._store.full
+
+    def append(self, kind: int, payload: bytes) -> int:
+        """Add one entry, in memory; returns its position. Raises JournalFull, TooLarge, ValueError (kind > 65535)."""
+        return self._memory.append(kind, payload)
+
+    def mark(self, name: str, data: bytes) -> None:
+        """Set a named mark with the next commit; empty data removes it. Raises TooLarge, ValueError (the name)."""
+        self._memory.mark(name, data)
+
+    async def commit(self) -> None:
+        """Make everything appended and marked so far durable. Raises CommitFailed; then it may be called again.
+
+        A cancelled call goes on in its thread; the next one waits for it.
+        """
+        async with self._turn:
+            causes: list[OSError] = []
+            if not await self._off_loop(lambda: self._flush(None, causes)):
+                head = tuple(self._preamble())
+                if not await self._off_loop(lambda: self._flush(head, causes)):
+                    raise CommitFailed(self.next - self.committed, tuple(causes))
+
+    def read(self, start: int, *, limit_bytes: int) -> list[Entry]:
+        """Entries from `start` on (or from `first`), committed or not, until their payloads reach `limit_bytes`.
+
+        At least one, where there is one. Each segment entered at its beginning gives its preamble first, under the
+        position of the entry that follows it; positions of other entries rise. New damage met is added to `damages`.
+        """
+        out: list[Entry] = []
+        position, room = start, max(limit_bytes, 1)
+        while room > 0:
+            position, segments = max(position, self.first), self._store.segments
+            entries, end = self._memory.read(position, room)
+            if position >= end:
+                return out + entries
+            segment, before = _holder(segments, position, before=end)
+            entries, position = self._read_segment(segment, position, before=before, room=room)
+            out += entries
+            room -= sum(len(entry.payload) for entry in entries)
+        return out
+
+    def context(self, start: int) -> list[Entry]:
+        """What a reader that begins at `start` must know first: the preamble in force there.
+
+        That is the preamble of its segment and that segment's entries before `start` of the kinds that stand in it or
+        in `definition_kinds`.
+        """
+        segments = self._store.segments
+        if not segments or start < segments[0].first:
+            return []
+        segment, _ = _holder(segments, start, before=self.next)
+        return self._reader.context(segment, start, self.definition_kinds)
+
+    def drop_oldest(self) -> tuple[Entry, ...]:
+        """Let go of the oldest segment; what it held, its preamble included. () where only the one in use is left.
+
+        Its file goes after the next commit, so that the report of the loss can be in it; after a crash before that,
+        the segment is there again.
+        """
+        segments = self._store.segments
+        if len(segments) < 2:
+            return ()
+        oldest = segments[0]
+        entries, _ = self._read_segment(oldest, oldest.first, before=segments[1].first, room=oldest.size_bytes)
+        self._store.drop(oldest)
+        return tuple(entries)
+
+    def oldest_segment(self) -> Oldest | None:
+        """Facts for the caller's retention; None where only the segment in use is left."""
+        segments = self._store.segments
+        if len(segments) < 2:
+            return None
+        return Oldest(segments[0].first, segments[1].first - 1, segments[0].created, segments[1].created)
+
+    async def close(self) -> None:
+        """Commit and release the lock. The lock goes also where the commit fails; then CommitFailed is raised."""
+        try:
+            await self.commit()
+        finally:
+            await self._off_loop(self._shut)
+            if self._own:
+                self._own.shutdown()
+
+    def _shut(self) -> bool:
+        self._store.close()
+        return True
+
+    async def _off_loop(self, work: Callable[[], bool]) -> bool:
+        return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._executor, work))
+
+    def _flush(self, preamble: tuple[tuple[int, bytes], ...] | None, causes: list[OSError]) -> bool:
+        """Write what waits now. False where a new segment is needed and no preamble was given, or none can be had."""
+        store, end = self._store, self._memory.next
+        while True:
+            waiting, marks = self._memory.waiting(end)
+            if not waiting and not marks:
+                store.release()
+                return True
+            count, fits = fit(waiting, marks, room_bytes=store.room_bytes)
+            if count or fits:
+                self._write(waiting[:count], marks if fits else {}, causes)
+            elif preamble is None or len(causes) > 1 or not store.make_room():
+                return False
+            else:
+                self._rotate(preamble, causes)
+
+    def _rotate(self, preamble: tuple[tuple[int, bytes], ...], causes: list[OSError]) -> None:
+        try:
+            self._store.rotate(first=self.committed, created=self._stamp(), preamble=preamble, marks=self.marks)
+        except OSError as cause:
+            causes.append(cause)
+            self._store.release()
+
+    def _write(self, entries: list[Entry], marks: dict[str, bytes], causes: list[OSError]) -> None:
+        """One write, one sync."""
+        end = self.committed + len(entries)
+        try:
+            self._store.write(encode_commit(self._store.segments[-1], entries, marks=marks, end=end))
+        except OSError as cause:
+            causes.append(cause)
+        else:
+            self._memory.settle(entries, marks)
+
+    def _read_segment(self, segment: Segment, start: int, *, before: int, room: int) -> tuple[list[Entry], int]:
+        try:
+            entries, position, damages = self._reader.read(segment, start, before=before, room=room)
+        except FileNotFoundError:
+            entries, position = [], before
+            damages = [Damage(segment.name, max(start, segment.first), before - 1, "file missing")]
+        if segment not in self._store.segments:  # dropped meanwhile: what was met in it may be another life of the file
+            return [], position
+        self._note(damages)
+        return entries, position
+
+    def _note(self, damages: list[Damage]) -> None:
+        known = {(damage.segment, damage.first, damage.last) for damage in self.damages}
+        for damage in damages:
+            if (damage.segment, damage.first, damage.last) in known:
+                continue
+            if len(self.damages) < DAMAGES:
+                self.damages = (*self.damages, damage)
+            else:
+                first, last = min(self.damages[-1].first, damage.first), max(self.damages[-1].last, damage.last)
+                self.damages = (
+                    *self.damages[:-1],
+                    Damage(damage.segment, first, last, "and more, not told one by one"),
+                )
+
+
+def _holder(segments: tuple[Segment, ...], position: int, *, before: int) -> tuple[Segment, int]:
+    """The segment that holds a position, and the position before which it ends."""
+    at = max(bisect_right(segments, position, key=lambda segment: segment.first) - 1, 0)
+    return segments[at], min(segments[at + 1].first, before) if at + 1 < len(segments) else before

@@ -1,0 +1,117 @@
+"""The ledger of one sink: what it selects, how far it is confirmed, and the count of every fate.
+
+Invariant, always: selected = delivered + unheard + sent + dead + sampled + dropped + waiting.
+The state is committed with the records themselves (a journal mark), so after any crash both agree.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Final
+
+import msgspec
+
+from gateway.config import Sink
+from gateway.config.duration import seconds
+from gateway.reading import Event
+from gateway.record import Record
+
+MAX_RANGES: Final = 512  # with more, the shipper opens no second lane: ranges grow by at most one send window then
+FATES: Final = ("delivered", "unheard", "sent", "dead", "sampled", "dropped")
+
+
+class Filter:
+    """Which records a sink selects, by stream, device, kind and personal data; and how raw is thinned."""
+
+    def __init__(self, sink: Sink, *, personal: frozenset[str]) -> None:
+        self._streams = frozenset(sink.streams)
+        self._devices = sink.devices
+        self._kinds = sink.kinds
+        self._personal = personal
+        self._raw_every_ms = 0 if sink.raw_every is None else round(seconds(sink.raw_every) * 1000)
+        self._known: dict[tuple[str, str], bool] = {}
+
+    def selects(self, record: Record) -> bool:
+        """Whether the record is this sink's business at all."""
+        if record.stream not in self._streams or record.estimated:
+            return False
+        key = record.device, record.kind
+        if key not in self._known:
+            self._known[key] = self._device(*key)
+        return self._known[key]
+
+    def _device(self, device: str, kind: str) -> bool:
+        named = any(pattern == device or device.startswith(pattern + "-") for pattern in self._devices)
+        if device in self._personal and not named:
+            return False
+        return (device == "_gateway" or _matches(device, self._devices)) and (
+            kind == "gateway" or _matches(kind, self._kinds)
+        )  # fmt: skip
+
+    def thinned(self, record: Record) -> bool:
+        """Whether `raw_every` leaves this raw record out: only the poll at the start of each slot goes out."""
+        if not self._raw_every_ms or record.stream != "raw" or isinstance(record.body, Event):
+            return False
+        every_ms = record.body.series.every_ms
+        return every_ms is not None and record.t_ms % self._raw_every_ms >= every_ms
+
+
+def _matches(name: str, patterns: tuple[str, ...]) -> bool:
+    """The last pattern that fits decides; "!" in front refuses."""
+    chosen = False
+    for pattern in patterns:
+        refuse = pattern.startswith("!")
+        if fnmatchcase(name, pattern[refuse:]):
+            chosen = not refuse
+    return chosen
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Positions below `low` have their fate; so have those inside `done`, sorted half-open ranges above it."""
+
+    low: int
+    selected: int = 0
+    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(FATES, 0))
+    done: list[tuple[int, int]] = field(default_factory=list)
+    size_bytes: int = 0
+
+    @property
+    def waiting(self) -> int:
+        """Selected records without a fate yet; never negative in a committed state."""
+        return self.selected - sum(self.counts.values())
+
+    def settled(self, position: int) -> bool:
+        """Whether this position has its fate already."""
+        if position < self.low:
+            return True
+        index = bisect_right(self.done, (position, 1 << 62)) - 1
+        return index >= 0 and position < self.done[index][1]
+
+    def finish(self, first: int, end: int) -> None:
+        """All of [first, end) has its fate: grow `low` or the ranges above it."""
+        if not self.done and first <= self.low:
+            self.low = max(self.low, end)
+            return
+        merged: list[tuple[int, int]] = []
+        for start, stop in sorted([*self.done, (first, end)]):
+            if start <= self.low:
+                self.low = max(self.low, stop)
+            elif merged and start <= merged[-1][1]:
+                merged[-1] = (merged[-1][0], max(merged[-1][1], stop))
+            else:
+                merged.append((start, stop))
+        self.done = merged
+
+    def to_bytes(self) -> bytes:
+        """The state for a journal mark."""
+        return msgspec.msgpack.encode([1, self.low, self.selected, self.counts, self.done, self.size_bytes])
+
+    @classmethod
+    def from_bytes(cls, blob: bytes) -> Ledger:
+        """The state of a journal mark."""
+        _version, low, selected, counts, done, size_bytes = msgspec.msgpack.decode(blob)
+        known = dict.fromkeys(FATES, 0) | counts
+        return cls(low, selected, known, [(first, end) for first, end in done], size_bytes)

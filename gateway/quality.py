@@ -1,0 +1,244 @@
+"""Quality: plausibility and trust of each value. A check marks, with a reason; it never deletes and never improves.
+
+`Judge.judge` is Reading -> Reading: a list of checks in order, each of which may raise a point's code. The worst wins:
+a bad code stands before an uncertain one, and a code that a driver gave is never taken back.
+The range of a point (`Point.valid`) is always checked; all else only where a threshold is given.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from math import inf, isfinite, nan
+from operator import le
+from statistics import median
+from sys import float_info
+from typing import Final, TypeAlias
+
+from drivers.sample import FIRST_BAD, Code
+from gateway.reading import Reading, Series
+
+Check: TypeAlias = Callable[[Reading, list[int]], None]
+"""check(reading, codes): may raise codes in place with `_raise`. Checks with a memory are called once per reading."""
+SILENCES: Final = 3  # periods without an answer after which a device is taken to have been switched off
+PARTICLES: Final = ("pm1", "pm2_5", "pm4", "pm10")  # each size class holds the ones before it
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """What is implausible for one point. None: not checked.
+
+    Attributes:
+        valid: [low, high] in the point's unit, in place of the profile's (code `range`).
+        stuck_s: unchanged for longer than this, in s, is `stuck`.
+        jump_per_s: a change faster than this, in units per s, is `jump` (QARTOD rate of change, strictly above).
+        spike: further than this from the median of the last five is `jump`.
+    """
+
+    valid: tuple[float, float] | None = None
+    stuck_s: float | None = None
+    jump_per_s: float | None = None
+    spike: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Overrides:
+    """Thresholds of one series: by point name, `warmup_s` after it was switched on, and the power cross-check.
+
+    `power_share`: V x I x PF and W of a phase may differ by this share of V x I (0.2 = 20 %) before they are suspect.
+    """
+
+    points: Mapping[str, Thresholds]
+    warmup_s: float = 0.0
+    power_share: float | None = None
+
+
+_NONE: Final = Overrides({})
+
+
+class Judge:
+    """Judges the readings of all series; keeps what the checks need to remember (one value and time per point)."""
+
+    def __init__(self, series: Sequence[Series], overrides: Mapping[str, Overrides] | None = None) -> None:
+        given = overrides or {}
+        self._judges = {one.id: _SeriesJudge(one, given.get(one.id, _NONE)) for one in series}
+
+    def judge(self, reading: Reading) -> Reading:
+        """The reading with its codes raised where a check found something; the same object where none did.
+
+        Raises:
+            KeyError: a series that was not named at the start.
+        """
+        return self._judges[reading.series.id].judge(reading)
+
+
+def _raise(codes: list[int], index: int, code: int) -> None:
+    codes[index] = max(codes[index], code)
+
+
+class _SeriesJudge:
+    """The checks of one series, in order."""
+
+    __slots__ = ("_checks", "_highs", "_lows")
+
+    def __init__(self, series: Series, given: Overrides) -> None:
+        spans = [given.points[p.name].valid if p.name in given.points else None for p in series.points]
+        limits = [own or point.valid or (-inf, inf) for own, point in zip(spans, series.points, strict=True)]
+        self._lows = tuple(max(low, -float_info.max) for low, _ in limits)  # finite, so that inf and NaN fail
+        self._highs = tuple(min(high, float_info.max) for _, high in limits)
+        checks: list[Check] = []
+        if given.warmup_s > 0:
+            checks.append(_Warmup(series, given.warmup_s))
+        for index, point in enumerate(series.points):
+            checks += _checks_of(index, given.points.get(point.name, Thresholds()))
+        self._checks = (*checks, *_crossed(series, given))
+
+    def judge(self, reading: Reading) -> Reading:
+        """All checks, in order; the range first, in bulk."""
+        values = reading.values
+        plain = not any(reading.codes) and all(map(le, self._lows, values)) and all(map(le, values, self._highs))
+        if plain and not self._checks:
+            return reading
+        codes = list(reading.codes)
+        if not plain:
+            self._range(reading, codes)
+        for check in self._checks:
+            check(reading, codes)
+        found = tuple(codes)
+        return reading if found == reading.codes else replace(reading, codes=found)
+
+    def _range(self, reading: Reading, codes: list[int]) -> None:
+        """A number that is none is `sentinel`; one outside of the device's range is `range`."""
+        for index, (value, low, high) in enumerate(zip(reading.values, self._lows, self._highs, strict=True)):
+            if not low <= value <= high and codes[index] < FIRST_BAD:
+                codes[index] = int(Code.RANGE if isfinite(value) else Code.SENTINEL)
+
+
+def _checks_of(index: int, given: Thresholds) -> list[Check]:
+    checks: list[Check] = []
+    if given.stuck_s is not None:
+        checks.append(_Stuck(index, given.stuck_s))
+    if given.jump_per_s is not None:
+        checks.append(_Jump(index, given.jump_per_s))
+    if given.spike is not None:
+        checks.append(_Spike(index, given.spike))
+    return checks
+
+
+class _Stuck:
+    """Unchanged for longer than `limit_s`."""
+
+    def __init__(self, index: int, limit_s: float) -> None:
+        self._index = index
+        self._limit_ns = int(limit_s * 1e9)
+        self._value = nan
+        self._since_ns = 0
+
+    def __call__(self, reading: Reading, codes: list[int]) -> None:
+        if codes[self._index] >= FIRST_BAD:
+            return
+        value = reading.values[self._index]
+        if value != self._value:
+            self._value, self._since_ns = value, reading.t_mono_ns
+        elif reading.t_mono_ns - self._since_ns > self._limit_ns:
+            _raise(codes, self._index, Code.STUCK)
+
+
+class _Jump:
+    """A change from the last believed value faster than `limit` units per s."""
+
+    def __init__(self, index: int, limit: float) -> None:
+        self._index = index
+        self._limit = limit
+        self._last: tuple[float, int] | None = None
+
+    def __call__(self, reading: Reading, codes: list[int]) -> None:
+        if codes[self._index] >= FIRST_BAD:
+            return
+        value, t_ns = reading.values[self._index], reading.t_mono_ns
+        if self._last is not None and t_ns > self._last[1]:
+            rate = abs(value - self._last[0]) / ((t_ns - self._last[1]) / 1e9)
+            if rate > self._limit:
+                _raise(codes, self._index, Code.JUMP)
+        self._last = value, t_ns
+
+
+class _Spike:
+    """Away from the median of the last five believed values by more than `limit`; a real step is believed after three.
+
+    Unlike a comparison with both neighbours in time it marks the spike itself, at once.
+    """
+
+    def __init__(self, index: int, limit: float) -> None:
+        self._index = index
+        self._limit = limit
+        self._last: deque[float] = deque(maxlen=5)
+
+    def __call__(self, reading: Reading, codes: list[int]) -> None:
+        if codes[self._index] >= FIRST_BAD:
+            return
+        value = reading.values[self._index]
+        if len(self._last) >= 3 and abs(value - median(self._last)) > self._limit:
+            _raise(codes, self._index, Code.JUMP)
+        self._last.append(value)
+
+
+class _Warmup:
+    """The first `limit_s` after the device began to answer, or answered again after a silence."""
+
+    def __init__(self, series: Series, limit_s: float) -> None:
+        self._limit_ns = int(limit_s * 1e9)
+        self._silence_ns = max(SILENCES * (series.every_ms or 0), 10_000) * 1_000_000
+        self._since_ns: int | None = None
+        self._last_ns = 0
+
+    def __call__(self, reading: Reading, codes: list[int]) -> None:
+        if all(code >= FIRST_BAD for code in codes):
+            return
+        t_ns = reading.t_mono_ns
+        if self._since_ns is None or t_ns - self._last_ns > self._silence_ns:
+            self._since_ns = t_ns
+        self._last_ns = t_ns
+        if t_ns - self._since_ns < self._limit_ns:
+            for index in range(len(codes)):
+                _raise(codes, index, Code.WARMUP)
+
+
+def _crossed(series: Series, given: Overrides) -> list[Check]:
+    """Checks of points against each other."""
+    place = {point.name: index for index, point in enumerate(series.points)}
+    sizes = [place[name] for name in PARTICLES if name in place]
+    checks: list[Check] = [_nested(small, large) for small, large in pairwise(sizes)]
+    if given.power_share is not None:
+        for suffix in ("", "_l1", "_l2", "_l3"):
+            names = [name + suffix for name in ("voltage", "current", "power_factor", "power_active")]
+            if all(name in place for name in names):
+                checks.append(_powered([place[name] for name in names], given.power_share))
+    return checks
+
+
+def _nested(small: int, large: int) -> Check:
+    """A smaller size class cannot weigh more than a larger one that holds it."""
+
+    def check(reading: Reading, codes: list[int]) -> None:
+        if reading.values[small] > reading.values[large] and max(codes[small], codes[large]) < FIRST_BAD:
+            _raise(codes, small, Code.SUSPECT)
+            _raise(codes, large, Code.SUSPECT)
+
+    return check
+
+
+def _powered(columns: list[int], share: float) -> Check:
+    """V x I x PF against W of one phase; the sign of the power factor is a matter of convention."""
+
+    def check(reading: Reading, codes: list[int]) -> None:
+        if max(codes[column] for column in columns) >= FIRST_BAD:
+            return
+        volts, amperes, factor, watts = (reading.values[column] for column in columns)
+        if abs(abs(volts * amperes * factor) - abs(watts)) > share * abs(volts * amperes):
+            for column in columns:
+                _raise(codes, column, Code.SUSPECT)
+
+    return check

@@ -1,0 +1,180 @@
+"""One task per sink: connect, feed it from its lanes, book fates, wait and try again. Knows no protocol."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from gateway.lanes import Lanes
+from gateway.record import Record
+from gateway.sinks import Fate, Parcel, Sink, SinkDown
+
+LOG: Final = logging.getLogger("citygate.ship")
+LONGEST_WAIT_S: Final = 30.0
+PARK_S: Final = 5.0
+BACKLOG_CHUNK: Final = 200
+
+
+class Shipper:
+    """Owns one sink and its lanes.
+
+    `bury(record, reason)` keeps a dead letter; `say(code, state, fact)` raises or clears the sink's alarm event.
+    `backfill_bytes_s` limits the second lane; 0 is no limit.
+    """
+
+    def __init__(self, name: str, *, sink: Sink, lanes: Lanes, backfill_bytes_s: float = 0.0) -> None:
+        self.name = name
+        self.sink = sink
+        self.lanes = lanes
+        self.state = "connecting"
+        self.fact = ""
+        self.code = ""
+        self.bury: Callable[[str, Record, str], None] = lambda _name, _record, _reason: None
+        self.say: Callable[[str, str, str, str], None] = lambda _name, _code, _state, _fact: None
+        self._wake = asyncio.Event()
+        self._backfill_bytes_s = backfill_bytes_s
+        self._tokens = 0.0
+        self._filled_s = 0.0
+        self._failures = 0
+        self._live_since_s = 0.0
+
+    def offer(self, position: int, record: Record | None) -> None:
+        """A record was appended to the journal."""
+        before = self.lanes.live_waiting
+        self.lanes.offer(position, record)
+        if not before and self.lanes.live_waiting:
+            self._live_since_s = asyncio.get_running_loop().time()
+            self._wake.set()
+
+    def committed(self) -> None:
+        """The journal has committed: held windows and events may go, and the backlog may be read further."""
+        self._wake.set()
+
+    def settle(self, position: int, fate: Fate, reason: str) -> None:
+        """A parcel's fate, from the sink (see `gateway.sinks.Settle`)."""
+        record = self.lanes.settle(position, fate)
+        if record is None:
+            return
+        if fate is Fate.DEAD:
+            self.bury(self.name, record, reason)
+        elif fate is Fate.AGAIN:
+            self.fact = reason
+            asyncio.get_running_loop().call_later(PARK_S, self._unpark, Parcel(position, record))
+        self._wake.set()
+
+    def _unpark(self, parcel: Parcel) -> None:
+        self.lanes.again(parcel)
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Until cancelled. Every loss of the connection ends in a full-jitter wait of at most 30 s."""
+        try:
+            while True:
+                retry_s: float | None = None
+                try:
+                    await self.sink.open(self.settle)
+                    self._up()
+                    await self._pump()
+                except SinkDown as down:
+                    retry_s = down.retry_s
+                    self._down(down)
+                finally:
+                    self.lanes.abandon()
+                    await self.sink.close()
+                await asyncio.sleep(self._wait_s(retry_s))
+        finally:
+            self.state = "stopped"
+
+    def _up(self) -> None:
+        self.lanes.begin()
+        self._failures = 0
+        self.state, self.fact = "up", ""
+        if self.code:
+            self.say(self.name, self.code, "cleared", "connected")
+        self.code = ""
+        LOG.info("sink %s: up, %d records waiting", self.name, self.lanes.ledger.waiting)
+
+    def _down(self, down: SinkDown) -> None:
+        self._failures += 1
+        self.state, self.fact = "down", str(down)
+        if self.code != down.code:
+            self.code = down.code
+            self.say(self.name, down.code, "raised", str(down))
+            LOG.warning("sink %s: down: %s [%s]", self.name, down, down.code)
+
+    def _wait_s(self, asked_s: float | None) -> float:
+        most_s = min(LONGEST_WAIT_S, 0.5 * 2.0 ** min(self._failures, 8))
+        return (asked_s or 0.0) + random.uniform(0.1, most_s)  # noqa: S311 - spreads load, hides nothing
+
+    async def _pump(self) -> None:
+        loop = asyncio.get_running_loop()
+        began_s, values = loop.time(), 0.0
+        while True:
+            down = self.sink.down()
+            if down is not None:
+                raise down
+            self._wake.clear()
+            parcels, wait_s = self._next(loop.time())
+            if parcels:
+                await self.sink.send(parcels)
+                values += len(parcels) * self.lanes.values_per_record
+                continue
+            if values > 1000.0 and loop.time() > began_s:
+                self.lanes.rate = values / (loop.time() - began_s)
+            await self._sleep(wait_s)
+            began_s, values = loop.time(), 0.0
+
+    async def _sleep(self, wait_s: float) -> None:
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(wait_s, self._wake.set)
+        try:
+            await self._wake.wait()
+        finally:
+            timer.cancel()
+
+    def _next(self, now_s: float) -> tuple[list[Parcel], float]:
+        """What to hand over now, or how long to sleep at most (s)."""
+        room = self.sink.window - len(self.lanes.unsettled)
+        if room <= 0:
+            return [], 1.0
+        wait_s = 1.0
+        if self.lanes.live_waiting:
+            due_s = self._live_since_s + self.sink.linger_s
+            if now_s >= due_s or self.lanes.live_waiting >= room:
+                return self.lanes.live(room), 0.0
+            wait_s = due_s - now_s
+        allowed = self._allowed(now_s)
+        # Half of the window stays free for live records while the backlog drains beside them.
+        room = min(room - (self.sink.window // 2 if self.lanes.state == "both" else 0), BACKLOG_CHUNK, allowed)
+        parcels = self.lanes.backlog(room) if room > 0 else []
+        if self._backfill_bytes_s and self.lanes.state == "both":
+            self._tokens -= len(parcels) * self._record_bytes()
+        return parcels, min(wait_s, 0.05) if allowed <= 0 else wait_s
+
+    def _record_bytes(self) -> float:
+        return 120.0 + 16.0 * self.lanes.values_per_record
+
+    def _allowed(self, now_s: float) -> int:
+        """Records of the second lane that `backfill_rate` lets through now; a short backlog is never held up."""
+        if not self._backfill_bytes_s or self.lanes.state != "both":
+            return BACKLOG_CHUNK
+        passed_s, self._filled_s = min(1.0, now_s - self._filled_s), now_s
+        self._tokens = min(self._tokens + passed_s * self._backfill_bytes_s, self._backfill_bytes_s)
+        return int(self._tokens / self._record_bytes())
+
+    def report(self) -> Mapping[str, object]:
+        """The sink's part of health and of the snapshot."""
+        ledger = self.lanes.ledger
+        counts = ledger.counts
+        confirmed = counts["delivered"] + counts["unheard"] + counts["sent"]
+        return {
+            "state": self.state if self.state != "up" else self.lanes.state,
+            "selected": ledger.selected,
+            "confirmed": confirmed,
+            "waiting": ledger.waiting,
+            **counts,
+            **({"code": self.code, "fact": self.fact} if self.code else {}),
+        }

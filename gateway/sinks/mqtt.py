@@ -1,0 +1,254 @@
+"""MQTT sink: connect, birth and meta, and one PUBLISH at QoS 1 per record (contracts.md, "MQTT").
+
+A sink is up only after its own `status` was taken: on MQTT 5 the PUBACK says so; on 3.1.1, where a broker may confirm
+and drop, `status` must come back to us.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Final
+from urllib.parse import urlsplit
+
+import paho.mqtt.client as paho
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from gateway.clock import Clock
+from gateway.config import Sink as Options
+from gateway.config.duration import seconds
+from gateway.reading import LENGTHS_S
+from gateway.record import Record
+from gateway.sinks import UNFIT, Fate, Parcel, Settle, SinkDown, Site, announce
+from gateway.sinks.credentials import Files, read
+from gateway.sinks.mqtt_outbox import WINDOW, Message, Outbox
+from gateway.sinks.mqtt_reasons import puback
+from gateway.sinks.mqtt_session import Dial, ProtocolRefused, Session
+from gateway.sinks.payload import Payload
+from gateway.sinks.topics import Topics
+
+RETAINED: Final = ("15m", "1h")
+BIRTH_S: Final = 15.0
+GOODBYE_S: Final = 2.0
+LISTEN_S: Final = 5.0  # how long retained metas of removed devices are looked for
+PROTOCOLS: Final = {"auto": (paho.MQTTv5, paho.MQTTv311), "5": (paho.MQTTv5,), "3.1.1": (paho.MQTTv311,)}
+
+
+class MqttSink:
+    """One broker, or several urls of it, tried in turn.
+
+    Raises:
+        ValueError: the topic template or an id does not fit into a topic.
+    """
+
+    window = WINDOW
+    linger_s = 0.0
+
+    def __init__(self, name: str, *, config: Options, site: Site, clock: Clock, files: Files) -> None:
+        self._config = config
+        self._site = site
+        self._clock = clock
+        self._files = files
+        self._topics = Topics(config.topic, site)
+        self._payload = Payload(config.points)
+        self._client_id = config.client_id or f"{site.city}-{site.gateway}-{name}"
+        self._first_url = 0
+        self._session: Session | None = None
+        self._outbox = Outbox(status_topic=self._topics.status, hold=config.no_subscriber == "hold")
+        self._outbox.knock = lambda: Message(self._topics.status, self._birth, retain=True)
+        self._birth = b""
+        self._echo: asyncio.Future[int] | None = None
+        self._shown_ms: dict[str, int] = {}
+        self._properties: dict[tuple[bool, int], Properties | None] = {}
+
+    async def open(self, settle: Settle) -> None:
+        """Try every url, MQTT 5 before 3.1.1; then birth, metas, and proof that `status` is taken."""
+        urls = self._config.urls[self._first_url :] + self._config.urls[: self._first_url]
+        last = SinkDown("no url is configured", code="CG-MQT-01")
+        for url in urls:
+            for protocol in PROTOCOLS[self._config.protocol]:
+                try:
+                    await self._connect(url, protocol, settle=settle)
+                except ProtocolRefused as down:
+                    last = down
+                except SinkDown as down:
+                    last = down
+                    break
+                else:
+                    self._first_url = self._config.urls.index(url)
+                    await self._announce()
+                    return
+        self._first_url = (self._first_url + 1) % max(1, len(urls))
+        raise last
+
+    async def send(self, parcels: Sequence[Parcel]) -> None:
+        """Hand the parcels to the connection, in order; waits while the window is full."""
+        for parcel in parcels:
+            await self._outbox.room()
+            session = self._standing()
+            try:
+                message = self._message(parcel, five=session.dial.protocol == paho.MQTTv5)
+            except UNFIT as error:
+                self._outbox.settle(parcel.position, Fate.DEAD, f"it cannot be encoded: {error}")
+            else:
+                self._outbox.put(message)
+        self._outbox.pump()
+
+    async def health(self, report: Mapping[str, object]) -> None:
+        """Published, not retained, not journaled; left out while the window is full."""
+        if self.down() is None and self._outbox.held < WINDOW:
+            self._outbox.put(Message(self._topics.health, announce.health(report)))
+            self._outbox.pump()
+
+    async def close(self) -> None:
+        """Say `offline` and disconnect, if the connection stands."""
+        session, self._session = self._session, None
+        if session is None:
+            return
+        try:
+            if session.down is None:
+                await self._goodbye(session)
+        finally:
+            self._outbox.drop()
+            session.close(goodbye=True)
+
+    def down(self) -> SinkDown | None:
+        """Why the connection ended, or None while it stands."""
+        if self._session is None:
+            return SinkDown("not connected", code="CG-MQT-01")
+        return self._session.down
+
+    def warning(self) -> str:
+        """What does not work as it should while the sink is up, in one sentence; empty if all is well."""
+        refused = sorted(self._outbox.parked)
+        return f"the broker refuses {', '.join(refused[:3])}" if refused else ""
+
+    async def _connect(self, url: str, protocol: int, *, settle: Settle) -> None:
+        parts = urlsplit(url)
+        tls = parts.scheme == "mqtts"
+        card = await asyncio.to_thread(read, self._config, self._files, tls=tls)
+        dial = Dial(
+            host=parts.hostname or "",
+            port=parts.port or (8883 if tls else 1883),
+            protocol=protocol,
+            client_id=self._client_id,
+            keepalive_s=max(2, round(seconds(self._config.keepalive))),
+            will_topic=self._topics.status,
+            will=announce.status(self._site, state="offline"),
+            tls=card.tls,
+            username=card.username,
+            password=card.secret,
+        )
+        session = Session(dial)
+        session.on_message = self._heard
+        try:
+            welcome = await session.connect()
+        except BaseException:
+            session.close(goodbye=False)
+            raise
+        self._session = session
+        self._outbox.begin(session, welcome=welcome, settle=settle)
+
+    async def _announce(self) -> None:
+        """Birth, meta of the gateway and of every device. `status` must be taken, or nothing is."""
+        session = self._standing()
+        self._birth = announce.status(self._site, state="online", t_ms=self._now_ms())
+        loop = asyncio.get_running_loop()
+        birth = self._outbox.knock()
+        birth.answer = loop.create_future()
+        self._outbox.put(birth)
+        self._outbox.put(Message(self._topics.meta, announce.meta(self._site), retain=True))
+        for series in self._site.series:
+            form = announce.device_meta(self._site, series, points=self._config.points)
+            self._outbox.put(Message(self._topics.of(series.id, "meta"), form, retain=True))
+        echo = loop.create_future() if session.dial.protocol != paho.MQTTv5 else None
+        self._echo = echo
+        if echo is not None:
+            session.subscribe(self._topics.status)
+        session.subscribe(self._topics.device_metas)
+        loop.call_later(LISTEN_S, session.unsubscribe, self._topics.device_metas)
+        self._outbox.pump()
+        code = await self._answer(session, birth.answer)
+        if code >= 0x80:
+            fact = f"{session.dial.where}: {self._topics.status}: {puback(code).text}"
+            raise SinkDown(fact, code="CG-MQT-05", retry_s=60.0)
+        if echo is not None:
+            await self._answer(session, echo)
+            session.unsubscribe(self._topics.status)
+
+    async def _answer(self, session: Session, answer: asyncio.Future[int]) -> int:
+        deadline = asyncio.get_running_loop().time() + BIRTH_S
+        while not answer.done() and session.down is None and asyncio.get_running_loop().time() < deadline:
+            await asyncio.wait({answer}, timeout=0.2)
+        if answer.done():
+            return answer.result()
+        if session.down is not None:
+            raise session.down
+        if answer is not self._echo:
+            raise SinkDown(f"{session.dial.where}: no answer to our status", code="CG-MQT-01")
+        raise SinkDown(
+            f"{session.dial.where}: our own {self._topics.status} does not come back: the broker drops what we "
+            "publish, or we may not read it (MQTT 3.1.1 cannot tell which; MQTT 5 can)",
+            code="CG-MQT-05",
+            retry_s=60.0,
+        )
+
+    async def _goodbye(self, session: Session) -> None:
+        farewell = Message(
+            self._topics.status, announce.status(self._site, state="offline", t_ms=self._now_ms()), retain=True
+        )
+        farewell.answer = asyncio.get_running_loop().create_future()
+        self._outbox.put_first(farewell)
+        with contextlib.suppress(SinkDown):
+            await asyncio.wait({farewell.answer}, timeout=GOODBYE_S)
+        if farewell.answer.done():
+            farewell.answer.exception()
+        else:
+            farewell.answer.cancel()
+
+    def _standing(self) -> Session:
+        down = self.down()
+        if self._session is None or down is not None:
+            raise down or SinkDown("not connected", code="CG-MQT-01")
+        return self._session
+
+    def _now_ms(self) -> int | None:
+        return self._clock.wall_ms() if self._clock.trusted() else None
+
+    def _message(self, parcel: Parcel, *, five: bool) -> Message:
+        record = parcel.record
+        topic = self._topics.of(record.device, record.stream)
+        body = self._payload.encode(record)
+        if self._config.encoding == "json+deflate":
+            body = zlib.compress(body, 6)
+        retain = record.stream in RETAINED and not record.late and record.t_ms >= self._shown_ms.get(topic, 0)
+        if retain:
+            self._shown_ms[topic] = record.t_ms
+        properties = self._properties_of(record, retain=retain) if five else None
+        return Message(topic, body, retain, properties, parcel.position)
+
+    def _properties_of(self, record: Record, *, retain: bool) -> Properties | None:
+        key = record.late, 2 * LENGTHS_S[record.stream] if retain else 0
+        if key not in self._properties:
+            properties = Properties(PacketTypes.PUBLISH) if any(key) else None  # type: ignore[no-untyped-call]
+            if properties is not None and key[0]:
+                properties.UserProperty = ("late", "true")
+            if properties is not None and key[1]:
+                properties.MessageExpiryInterval = key[1]
+            self._properties[key] = properties
+        return self._properties[key]
+
+    def _heard(self, topic: str, payload: bytes, retained: bool) -> None:  # noqa: FBT001 - the session's order
+        """Our own status (the proof on 3.1.1), or a device's meta: that of a removed device is emptied."""
+        if topic == self._topics.status:
+            if payload == self._birth and self._echo is not None and not self._echo.done():
+                self._echo.set_result(0)
+            return
+        device = self._topics.device_of_meta(topic)
+        if device is None or not retained or not payload or device in {each.id for each in self._site.series}:
+            return
+        self._outbox.put(Message(topic, b"", retain=True))
+        self._outbox.pump()

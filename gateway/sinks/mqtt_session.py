@@ -1,0 +1,298 @@
+"""One MQTT connection: paho-mqtt driven from the event loop. No thread but the one that dials (TCP and TLS).
+
+paho keeps no queue and no window here (both are the sink's): a packet that is handed over is written, and every
+PUBACK comes back with its reason code. A new connection is a new object, so nothing is sent again behind our back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.exception import MQTTException
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from gateway.sinks import SinkDown
+from gateway.sinks.mqtt_reasons import CONNACK, DISCONNECT, Refusal
+
+DIAL_S: Final = 10.0  # TCP and TLS
+CONNACK_S: Final = 15.0
+WILL_DELAY_S: Final = 20
+SESSION_S: Final = 30  # longer than the will's delay, or the session's end would send the will at once (3.1.2.5)
+MAX_INBOUND_BYTES: Final = 262_144
+TICK_S: Final = 1.0
+_QUICKACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)
+_HOSTILE: Final = (ValueError, KeyError, IndexError, AssertionError, struct.error, MQTTException, OSError)
+
+
+@dataclass(frozen=True, slots=True)
+class Dial:
+    """Where to connect, as whom, and the will (retained, QoS 1). `protocol`: 5 or 4 (3.1.1)."""
+
+    host: str
+    port: int
+    protocol: int
+    client_id: str
+    keepalive_s: int
+    will_topic: str
+    will: bytes
+    tls: ssl.SSLContext | None = field(default=None, repr=False)
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+
+    @property
+    def where(self) -> str:
+        """The endpoint, for messages."""
+        return f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Welcome:
+    """What the broker announced. Packet sizes in bytes; 0 is no limit."""
+
+    receive_maximum: int
+    maximum_packet_size: int
+
+
+class ProtocolRefused(SinkDown):
+    """The broker does not speak this version of the protocol; an older one may do."""
+
+
+class Session:
+    """One connection from CONNECT to its end. Callbacks run on the event loop; `down` tells why it ended."""
+
+    def __init__(self, dial: Dial) -> None:
+        self.dial = dial
+        self.down: SinkDown | None = None
+        self.on_puback: Callable[[int, int], None] = lambda _mid, _code: None
+        self.on_message: Callable[[str, bytes, bool], None] = lambda _topic, _payload, _retained: None
+        self.on_idle: Callable[[], None] = lambda: None  # after a burst of answers, every second, and when it is over
+        self._loop = asyncio.get_running_loop()
+        self._welcome: asyncio.Future[Welcome] = self._loop.create_future()
+        self._socket: Any = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._heard_s = 0.0
+        self._client = self._build()
+
+    def _build(self) -> paho.Client:
+        dial = self.dial
+        five = dial.protocol == paho.MQTTv5
+        client = paho.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=dial.client_id,
+            protocol=MQTTProtocolVersion(dial.protocol),
+            clean_session=None if five else True,
+            reconnect_on_failure=False,
+        )
+        client.connect_timeout = DIAL_S
+        client.max_inflight_messages_set(0)  # the window is the sink's; paho's own costs a scan per PUBACK
+        client.username_pw_set(dial.username, dial.password)
+        if dial.tls is not None:
+            client.tls_set_context(dial.tls)
+        will = None
+        if five:
+            will = Properties(PacketTypes.WILLMESSAGE)  # type: ignore[no-untyped-call]
+            will.WillDelayInterval = WILL_DELAY_S
+        client.will_set(dial.will_topic, dial.will, qos=1, retain=True, properties=will)
+        client.on_socket_close = self._detach
+        client.on_socket_register_write = self._want_write
+        client.on_socket_unregister_write = self._no_write
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_publish = self._on_publish
+        client.on_message = self._on_message
+        return client
+
+    async def connect(self) -> Welcome:
+        """Dial, shake hands, and wait for the broker's word.
+
+        Raises:
+            ProtocolRefused: another version of the protocol may be spoken.
+            SinkDown: unreachable, not trusted, or refused.
+        """
+        await self._dialled()
+        self._attach()
+        try:
+            return await asyncio.wait_for(asyncio.shield(self._welcome), CONNACK_S)
+        except TimeoutError:
+            raise SinkDown(f"{self.dial.where}: no answer to CONNECT", code="CG-MQT-01") from None
+
+    async def _dialled(self) -> None:
+        dialling = self._loop.run_in_executor(None, self._connect_blocking)
+        try:
+            await asyncio.shield(dialling)
+        except asyncio.CancelledError:
+            dialling.add_done_callback(lambda done: done.exception() if not done.cancelled() else None)
+            dialling.add_done_callback(lambda _done: self._drop(self._client.socket()))
+            raise
+        except ssl.SSLError as error:
+            reason = getattr(error, "verify_message", "") or error.reason or str(error)
+            raise SinkDown(f"{self.dial.where}: TLS is refused: {reason}", code="CG-MQT-08") from None
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            raise SinkDown(f"{self.dial.where}: cannot connect: {reason}", code="CG-MQT-01") from None
+
+    def _connect_blocking(self) -> None:
+        properties = None
+        if self.dial.protocol == paho.MQTTv5:
+            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+            properties.SessionExpiryInterval = SESSION_S
+            properties.ReceiveMaximum = 20
+            properties.MaximumPacketSize = MAX_INBOUND_BYTES
+        # Not a clean start: that would end the old session and so send its will, although we are back.
+        clean: Any = False if self.dial.protocol == paho.MQTTv5 else paho.MQTT_CLEAN_START_FIRST_ONLY
+        self._client.connect(
+            self.dial.host, self.dial.port, self.dial.keepalive_s, clean_start=clean, properties=properties
+        )
+
+    def _attach(self) -> None:
+        self._socket = self._client.socket()
+        if self._socket is None:
+            raise SinkDown(f"{self.dial.where}: the connection closed at once", code="CG-MQT-01")
+        with contextlib.suppress(OSError):
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._heard_s = self._loop.time()
+        self._loop.add_reader(self._socket.fileno(), self._readable)
+        if self._client.want_write():
+            self._loop.add_writer(self._socket.fileno(), self._writable)
+        self._timer = self._loop.call_later(TICK_S, self._tick)
+
+    # -- the event loop calls
+
+    def _readable(self) -> None:
+        self._heard_s = self._loop.time()
+        try:
+            self._client.loop_read()
+            while isinstance(self._socket, ssl.SSLSocket) and self._socket.pending():
+                self._client.loop_read()
+            if self._socket is not None and _QUICKACK is not None:
+                # The broker's next PUBACKs wait for our ACK (Nagle); the kernel forgets this option at every read.
+                self._socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+        except _HOSTILE as error:
+            early = not self._welcome.done() and self.dial.protocol == paho.MQTTv5
+            fact = f"sent a packet that cannot be read ({type(error).__name__}: {error})"
+            self.fail(Refusal(fact, "CG-MQT-02"), protocol=early)
+        self.on_idle()
+
+    def _writable(self) -> None:
+        try:
+            self._client.loop_write()
+        except _HOSTILE as error:
+            self.fail(Refusal(f"writing failed ({error})", "CG-MQT-01"))
+
+    def _tick(self) -> None:
+        silent_s = self._loop.time() - self._heard_s
+        if silent_s > 1.5 * self.dial.keepalive_s:
+            self.fail(Refusal(f"silent for {silent_s:.0f} s", "CG-MQT-01"))
+        else:
+            self._client.loop_misc()
+        if self.down is None:
+            self._timer = self._loop.call_later(TICK_S, self._tick)
+        self.on_idle()
+
+    # -- paho calls
+
+    def _want_write(self, _client: paho.Client, _data: object, sock: Any) -> None:
+        if self._socket is not None and self._socket is sock:
+            self._loop.add_writer(sock.fileno(), self._writable)
+
+    def _no_write(self, _client: paho.Client, _data: object, sock: Any) -> None:
+        if self._socket is not None and self._socket is sock:
+            self._loop.remove_writer(sock.fileno())
+
+    def _detach(self, _client: paho.Client, _data: object, sock: Any) -> None:
+        if self._socket is not None and sock.fileno() >= 0:
+            self._loop.remove_reader(sock.fileno())
+            self._loop.remove_writer(sock.fileno())
+        self._socket = None
+
+    def _on_connect(self, _client: paho.Client, _data: object, _flags: object, reason: Any, properties: Any) -> None:
+        code = int(reason.value)
+        if code == 0:
+            five = self.dial.protocol == paho.MQTTv5
+            # 3.1.1 announces nothing: 20 in flight is what small brokers are built for.
+            most = getattr(properties, "ReceiveMaximum", 65535 if five else 20)
+            if not self._welcome.done():
+                self._welcome.set_result(Welcome(max(1, most), getattr(properties, "MaximumPacketSize", 0)))
+            return
+        refusal = CONNACK.get(code, Refusal(f"refused with reason 0x{code:02x}"))
+        reference = getattr(properties, "ServerReference", "")
+        self.fail(refusal, protocol=code == 0x84, extra=f" (it names {reference!r})" if reference else "")
+
+    def _on_disconnect(self, _client: paho.Client, _data: object, flags: Any, reason: Any, _properties: Any) -> None:
+        if flags.is_disconnect_packet_from_server:
+            code = int(reason.value)
+            self.fail(DISCONNECT.get(code, Refusal(f"disconnected us with reason 0x{code:02x}")), reason=code)
+        else:
+            early = not self._welcome.done() and self.dial.protocol == paho.MQTTv5
+            self.fail(Refusal("the connection was lost", "CG-MQT-01"), protocol=early)
+
+    def _on_publish(self, _client: paho.Client, _data: object, mid: int, reason: Any, _properties: Any) -> None:
+        self.on_puback(mid, int(reason.value))
+
+    def _on_message(self, _client: paho.Client, _data: object, message: paho.MQTTMessage) -> None:
+        self.on_message(message.topic, bytes(message.payload), bool(message.retain))
+
+    # -- the sink calls
+
+    def publish(self, topic: str, payload: bytes, *, retain: bool, properties: Properties | None) -> int:
+        """Hand one QoS 1 message over; the packet id whose PUBACK will come."""
+        return self._client.publish(topic, payload, qos=1, retain=retain, properties=properties).mid
+
+    def subscribe(self, topic: str) -> None:
+        """Ask for a topic of our own, without our own live messages where the protocol can say so."""
+        if self.dial.protocol == paho.MQTTv5:
+            self._client.subscribe(topic, options=SubscribeOptions(qos=1, noLocal=True))
+        else:
+            self._client.subscribe(topic, qos=1)
+
+    def unsubscribe(self, topic: str) -> None:
+        """No more of it."""
+        if self.down is None:
+            self._client.unsubscribe(topic)
+
+    def fail(self, refusal: Refusal, *, protocol: bool = False, extra: str = "", reason: int = 0) -> None:
+        """The connection is over: keep why, and let go of the socket."""
+        if self.down is not None:
+            return
+        kind = ProtocolRefused if protocol else SinkDown
+        self.down = kind(f"{self.dial.where}: {refusal.text}{extra}", code=refusal.code, retry_s=refusal.retry_s)
+        self.down_reason = reason
+        if not self._welcome.done():
+            self._welcome.set_exception(self.down)
+            self._welcome.exception()  # retrieved: `connect` may have given up already
+        self._drop(self._socket)
+        self._loop.call_soon(self.on_idle)
+
+    down_reason: int = 0
+
+    def close(self, *, goodbye: bool) -> None:
+        """DISCONNECT (which withdraws the will) if `goodbye`, then let go. Harmless when it is over already."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if goodbye and self.down is None and self._socket is not None:
+            with contextlib.suppress(*_HOSTILE):
+                self._client.disconnect()
+                self._client.loop_write()
+        if self.down is None:
+            self.down = SinkDown(f"{self.dial.where}: closed", code="CG-MQT-01")
+        if not self._welcome.done():
+            self._welcome.cancel()
+        self._drop(self._socket or self._client.socket())
+
+    def _drop(self, sock: Any) -> None:
+        if sock is None:
+            return
+        self._detach(self._client, None, sock)
+        with contextlib.suppress(OSError):
+            sock.close()

@@ -1,0 +1,55 @@
+"""Which sink a config table means. Each kind is imported only when a config asks for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gateway.clock import Clock, SystemClock
+from gateway.config import Sink as Options
+from gateway.config.load import ConfigError, Loaded
+from gateway.sinks import Sink, SinkDown, Site
+from gateway.sinks.credentials import Files
+
+
+def make_sink(
+    name: str, config: Options, *, site: Site, loaded: Loaded | None = None, clock: Clock | None = None
+) -> Sink:
+    """The sink `[sink.name]`. `loaded` resolves and guards its files; `clock` dates its births.
+
+    Raises:
+        ValueError: an option does not fit (`check` finds it first).
+    """
+    files = Files() if loaded is None else _guarded(name, loaded)
+    time = clock or SystemClock("kernel" if loaded is None else loaded.config.clock.trust)
+    if config.kind == "mqtt":
+        from gateway.sinks.mqtt import MqttSink  # noqa: PLC0415 - paho only where there is such a sink
+
+        return MqttSink(name, config=config, site=site, clock=time, files=files)
+    if config.kind == "influxdb":
+        from gateway.sinks.influx import InfluxSink  # noqa: PLC0415 - HTTP only where there is such a sink
+
+        return InfluxSink(name, config=config, site=site, files=files)
+    if config.kind == "file":
+        from gateway.sinks.file import FileSink  # noqa: PLC0415
+
+        return FileSink(name, config=config, site=site)
+    if config.kind == "memory":
+        from gateway.sinks.memory import MemorySink  # noqa: PLC0415
+
+        return MemorySink()
+    raise ValueError(f"sink.{name}: no sink of kind {config.kind!r} is built in")
+
+
+def _guarded(name: str, loaded: Loaded) -> Files:
+    """The loader's own rules for files: credentials directory first, then beside the config, modes checked."""
+
+    def place(text: str, key: str) -> Path:
+        return loaded.file(text, f"sink.{name}.{key}")
+
+    def reveal(text: str, key: str) -> str:
+        try:
+            return loaded.secret(text, f"sink.{name}.{key}")
+        except ConfigError as error:
+            raise SinkDown(f"sink.{name}.{key}: {error}", code="CG-SNK-01") from None
+
+    return Files(place=place, reveal=reveal)

@@ -1,0 +1,84 @@
+"""What the local socket may ask of a running gateway beyond looking: read one device now, drain at the end of a run."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final
+
+from drivers.errors import LinkError
+from gateway.health import Health, record_line
+from gateway.pipeline import Pipeline
+from gateway.poller import PolledWire, Station, Wire
+from gateway.reading import Series
+from gateway.shipper import Shipper
+
+READ_S: Final = 10.0
+DRAIN_S: Final = 10.0
+LOOK_S: Final = 0.05
+
+
+class Steering:
+    """Answers questions; `rest` stops polling and commits."""
+
+    def __init__(
+        self,
+        *,
+        wires: tuple[Wire, ...],
+        shippers: tuple[Shipper, ...],
+        pipeline: Pipeline,
+        health: Health,
+        rest: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._wires = wires
+        self._shippers = shippers
+        self._pipeline = pipeline
+        self._health = health
+        self._rest = rest
+
+    async def answer(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """One JSON object for another."""
+        match request:
+            case {"ask": "read", "device": str(device)}:
+                return await self._read(device)
+            case {"ask": "drain"}:
+                await self.drain()
+                return {"sinks": dict(self._health.sinks())}
+        return {"error": {"code": "CG-SYS-04", "fact": "the daemon does not know this question"}}
+
+    async def drain(self, limit_s: float = DRAIN_S) -> None:
+        """Stop polling and wait until no sink has anything waiting, at most `limit_s`."""
+        await self._rest()
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + limit_s
+        while any(shipper.lanes.ledger.waiting for shipper in self._shippers) and loop.time() < until_s:
+            await asyncio.sleep(LOOK_S)
+        await self._rest()
+
+    async def once(self, series: Sequence[Series], *, end: Callable[[], None]) -> int:
+        """Wait until every polled series has given a record (at most three periods), drain, end; 1 where one is missing."""
+        wanted = {one.id for one in series if one.every_ms}
+        longest_s = max((one.every_ms or 0 for one in series), default=0) / 1000
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + 3.0 * longest_s + 5.0
+        while (missing := wanted - {device for device, _ in self._pipeline.seen}) and loop.time() < until_s:
+            await asyncio.sleep(LOOK_S)
+        await self.drain()
+        end()
+        return 1 if missing else 0
+
+    async def _read(self, device: str) -> Mapping[str, Any]:
+        for wire in self._wires:
+            for station in wire.stations:
+                if station.id == device:
+                    return await self._read_station(wire, station)
+        return {"error": {"code": "CG-CFG-09", "fact": f"no device is called {device!r}"}}
+
+    async def _read_station(self, wire: Wire, station: Station) -> Mapping[str, Any]:
+        if isinstance(wire, PolledWire):
+            try:
+                await asyncio.wait_for(wire.ask(station), READ_S)
+            except (LinkError, TimeoutError, asyncio.QueueFull) as error:
+                return {"error": {"code": "CG-BUS-01", "fact": str(error) or "no time for this read on the wire"}}
+        seen = [self._pipeline.seen.get((series.id, "raw")) for series in station.series.values()]
+        return {"records": [record_line(record) for record in seen if record is not None]}

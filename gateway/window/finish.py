@@ -1,0 +1,122 @@
+"""From a piece to the statistics of a record: per point the numbers of `gateway.reading.STATISTICS`, in that order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import nan
+
+import numpy as np
+
+from gateway.reading import Series
+from gateway.window.piece import Floats, Ints, Layout, Piece, codes_of
+from gateway.window.quantile import percentile, weighted
+
+_CALM = 1e-9  # a resultant shorter than this has no direction
+
+
+def percentiles(layout: Layout, piece: Piece) -> tuple[Floats, Floats]:
+    """p50 and p95 of the gauge columns."""
+    if piece.ordered is not None:
+        n = piece.n[layout.gauge]
+        return percentile(piece.ordered, n, 0.5), percentile(piece.ordered, n, 0.95)
+    if piece.sketch is not None:
+        return weighted(*piece.sketch, 0.5), weighted(*piece.sketch, 0.95)
+    none = np.full(len(layout.gauge), nan)
+    return none, none
+
+
+def statistics(series: Series, layout: Layout, piece: Piece, before: Floats | None) -> tuple[tuple[float, ...], ...]:
+    """Per point, its statistics; () where nothing counted. `before`: last values of the window right before, if any.
+
+    A counter's delta runs from the last value of the window before (where that window adjoins), else from the first
+    inside. A counter that fell was reset or has rolled over; which one cannot be told without its modulus, so the
+    delta is undefined (NaN), never negative and never a guess. A state's changes count the step into the window.
+    """
+    found: list[tuple[float, ...]] = [()] * len(series.points)
+    for columns, rows in (
+        (layout.gauge, _gauges(layout, piece)),
+        (layout.counter, _counters(series, layout, piece, before)),
+        (layout.amount, zip(piece.sums.tolist())),
+        (layout.state, _states(layout, piece, before)),
+    ):
+        if len(columns) == len(found):
+            found = list(rows)
+        else:
+            for column, row in zip(columns.tolist(), rows, strict=True):
+                found[column] = row
+    if piece.n.size and not piece.n.all():
+        for column in np.flatnonzero(piece.n == 0).tolist():
+            found[column] = ()
+    return tuple(found)
+
+
+def _gauges(layout: Layout, piece: Piece) -> Sequence[tuple[float, ...]]:
+    n = piece.n[layout.gauge]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        std = np.where(n > 1, np.sqrt(piece.m2 / (n - 1)), nan)
+    middle, high = percentiles(layout, piece)
+    rows = [piece.mean, piece.low, piece.high, std, middle, high]
+    if len(layout.turning):
+        mean, spread = _directions(piece, n[layout.turning])
+        rows = [row.copy() for row in rows]
+        for index, row in enumerate(rows):
+            row[layout.turning] = mean if index == 0 else spread if index == 3 else nan
+    return list(zip(*(row.tolist() for row in rows), strict=True))
+
+
+def _directions(piece: Piece, n: Ints) -> tuple[Floats, Floats]:
+    """Unit-vector mean in [0, 360) deg, and its spread after Yamartino (1984).
+
+    The other statistics of a direction are undefined: smallest, largest and percentiles depend on where zero is.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        sine, cosine = piece.sines / n, piece.cosines / n
+    length = np.hypot(sine, cosine)
+    mean = np.degrees(np.arctan2(sine, cosine)) % 360.0
+    mean[mean >= 360.0] = 0.0
+    mean[~(length >= _CALM)] = nan
+    away = np.sqrt(np.clip(1.0 - length * length, 0.0, 1.0))
+    return mean, np.degrees(np.arcsin(away) * (1.0 + 0.1547 * away**3))
+
+
+def _counters(series: Series, layout: Layout, piece: Piece, before: Floats | None) -> list[tuple[float, ...]]:
+    rows: list[tuple[float, ...]] = []
+    for index, column in enumerate(layout.counter.tolist()):
+        first, last = float(piece.first[column]), float(piece.last[column])
+        start = first
+        if before is not None and before[column] == before[column]:
+            start = float(before[column])
+        fell = bool(piece.broken[index]) or first < start
+        digits = series.points[column].digits + 3  # takes off the noise of the subtraction, not the value's digits
+        rows.append((last, nan if fell else round(last - start, digits)))
+    return rows
+
+
+def _states(layout: Layout, piece: Piece, before: Floats | None) -> list[tuple[float, ...]]:
+    rows: list[tuple[float, ...]] = []
+    for index, column in enumerate(layout.state.tolist()):
+        entered = before is not None and before[column] == before[column] and before[column] != piece.first[column]
+        rows.append((float(piece.last[column]), float(piece.changes[index]) + float(entered)))
+    return rows
+
+
+def codes(piece: Piece) -> tuple[tuple[int, ...], ...]:
+    """Per point, the codes of its inputs that were not good, worst first."""
+    if not piece.mask.any():
+        return ((),) * len(piece.mask)
+    return tuple(codes_of(mask) if mask else () for mask in piece.mask.tolist())
+
+
+def filled(times: Ints, *, start_ms: int, every_ms: int) -> int:
+    """How many slots of `every_ms`, counted from `start_ms`, hold one of the ascending `times`."""
+    return len(np.unique((times - start_ms) // every_ms))
+
+
+def coverage(piece: Piece, *, start_ms: int, end_ms: int, every_ms: int) -> float:
+    """Share of the window's slots of `every_ms` that hold a poll with a counted value, 0..1.
+
+    Slots count from the start of the window. A window shorter than one slot counts as one.
+    """
+    slots = piece.slots
+    many = slots if isinstance(slots, int) else filled(slots, start_ms=start_ms, every_ms=every_ms)
+    return min(1.0, many / max(1.0, (end_ms - start_ms) / every_ms))

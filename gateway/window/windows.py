@@ -1,0 +1,66 @@
+"""Windows: takes readings, gives the aggregates of windows whose time is over. Knows no clock: the caller says when."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from zoneinfo import ZoneInfo
+
+from gateway.reading import LENGTHS_S, Aggregate, Reading, Series
+from gateway.window.grid import Grid, levels
+from gateway.window.track import Track
+
+
+class Windows:
+    """All windows of all series, half-open [start, end) and aligned to local midnight of `zone` (1d: the local day).
+
+    A reading belongs to the window that holds its `t_ms`, whenever it comes. One for a window that was issued
+    already gives an amended aggregate with the next `rev` as long as the window's samples are held (ten minutes
+    beyond the longest window up to an hour, and after `1d` as much); later ones are counted in `too_late`.
+    A polled series gives windows with n = 0 while nothing comes, from its first reading on.
+
+    After a backward step of the clock a window that was issued is amended when its end has passed again; a window
+    that lies more than an hour ahead of `now_ms` is closed at once. No window is issued twice with one `rev`.
+    """
+
+    def __init__(
+        self, series: Sequence[Series], lengths: Sequence[str], *, zone: ZoneInfo, grace_ms: int = 2000
+    ) -> None:
+        asked = frozenset(LENGTHS_S[length] for length in lengths)
+        grid = Grid(zone)
+        steps = levels(lengths) if asked else ()
+        self._tracks = {
+            one.id: Track(one, steps=steps, asked=asked, grid=grid, grace_ms=grace_ms) for one in series if steps
+        }
+
+    @property
+    def too_late(self) -> int:
+        """Readings that came when their window's samples were gone."""
+        return sum(track.too_late for track in self._tracks.values())
+
+    @property
+    def overrun(self) -> int:
+        """Readings beyond the number that one base window may hold."""
+        return sum(track.overrun for track in self._tracks.values())
+
+    def add(self, reading: Reading) -> None:
+        """Take one reading.
+
+        Raises:
+            KeyError: a series that was not named at the start.
+        """
+        track = self._tracks[reading.series.id]
+        if track.low <= reading.t_ms < track.high:
+            track.overrun += not track.current.add(reading)
+        else:
+            track.place(reading)
+
+    def close(self, now_ms: int) -> list[Aggregate]:
+        """All aggregates due at `now_ms` (UTC ms): end + grace has passed. Ordered by end, length and series id."""
+        found = [aggregate for track in self._tracks.values() for aggregate in track.close(now_ms)]
+        found.sort(key=lambda one: (one.end_ms, LENGTHS_S[one.stream], one.series.id, one.start_ms))
+        return found
+
+    def next_close_ms(self) -> int | None:
+        """The earliest time (UTC ms) at which `close` has something to give; None while nothing waits."""
+        due = [at for track in self._tracks.values() if (at := track.next_close_ms()) is not None]
+        return min(due, default=None)

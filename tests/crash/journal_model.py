@@ -1,0 +1,124 @@
+"""What must be true of a journal after any crash: the oracle that the crash tests share."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import dataclass, field
+
+from crash.simulated_disk import Inline, SimDisk
+
+from gateway.journal.log import Limits, open_journal
+
+PREAMBLE_KIND = 9
+SMALL = Limits(segment_bytes=2048, tail_bytes=8192, recent_bytes=300)
+CAP = 8 * 2048
+
+
+def preamble():
+    return [(PREAMBLE_KIND, b"series table"), (PREAMBLE_KIND, b"points of the series")]
+
+
+def opened(disk, *, limits=SMALL, cap_bytes=CAP):
+    return open_journal(
+        disk,
+        cap_bytes=cap_bytes,
+        limits=limits,
+        preamble=preamble,
+        executor=Inline(),
+        fresh_uuid=lambda: b"0123456789abcdef",
+    )
+
+
+def run(coroutine):
+    """Runs a coroutine that never really waits (everything is inline)."""
+    loop = asyncio.new_event_loop()
+    try:
+        return loop.run_until_complete(coroutine)
+    finally:
+        loop.close()
+
+
+def read_all(journal, *, start=0, limit_bytes=1 << 20):
+    out, position = [], start
+    while entries := journal.read(position, limit_bytes=limit_bytes):
+        out += entries
+        position = entries[-1].position + 1
+    return [entry for entry in out if entry.kind != PREAMBLE_KIND]
+
+
+@dataclass
+class Promise:
+    """What had been promised at one moment."""
+
+    first: int = 0  # below: dropped
+    committed: int = 0
+    marks: dict = field(default_factory=dict)
+
+
+@dataclass
+class History:
+    """Everything that was ever appended and marked, and the latest promise."""
+
+    appended: dict = field(default_factory=dict)  # position -> set of (kind, payload)
+    marked: dict = field(default_factory=dict)  # name -> list of values in order
+    promise: Promise = field(default_factory=Promise)
+
+    def append(self, journal, kind, payload):
+        position = journal.append(kind, payload)
+        self.appended.setdefault(position, set()).add((kind, payload))
+        return position
+
+    def mark(self, journal, name, serial):
+        """A mark states its serial and the position that the next entry gets."""
+        data = b"%d %d" % (serial, journal.next)
+        self.marked.setdefault(name, []).append(data)
+        journal.mark(name, data)
+
+    def promised(self, journal):
+        self.promise = Promise(journal.first, journal.committed, dict(journal.marks))
+
+    def check(self, journal, *, promise=None, undamaged=True):
+        """I1, I2, I3, I4 of an opened journal. With `undamaged`, no promised position may be named by a damage."""
+        promise = promise or self.promise
+        entries = read_all(journal)
+        positions = [entry.position for entry in entries]
+        assert positions == sorted(set(positions)), "I1 order"
+        for entry in entries:
+            assert (entry.kind, entry.payload) in self.appended[entry.position], "I3 invented"
+        if undamaged:
+            kept = set(positions)
+            missing = [p for p in range(promise.first, promise.committed) if p not in kept]
+            assert not missing, f"I2 lost {missing} of {promise}"
+            assert journal.first <= promise.first
+            assert journal.next >= promise.committed
+        for name, data in promise.marks.items():
+            values = self.marked[name]
+            assert journal.marks.get(name) in values[values.index(data) :], f"mark {name} went back"
+        for name, data in journal.marks.items():
+            assert data in self.marked[name], "I3 mark invented"
+            assert int(data.split()[1]) <= journal.next, f"I4 {name} is ahead: {data}, next {journal.next}"
+        told = {p for d in journal.damages for p in range(d.first, d.last + 1)}
+        gaps = set(range(journal.first, journal.next)) - set(positions)
+        assert gaps <= told, f"I5 untold {sorted(gaps - told)}"
+        return entries
+
+
+async def workload(journal, history, rng, *, steps, observe=lambda: None):
+    """Random use: appends, marks, commits, drops."""
+    for serial in range(steps):
+        for _ in range(rng.randrange(5)):
+            history.append(journal, rng.randrange(1, 4), rng.randbytes(rng.choice((0, 7, 60, 200))))
+        if rng.random() < 0.6:
+            history.mark(journal, rng.choice(("a", "b", "sink:city")), serial)
+        while journal.full and journal.drop_oldest():
+            history.promise.first = journal.first
+        if rng.random() < 0.8:
+            await journal.commit()
+            history.promised(journal)
+            observe()
+
+
+def fresh(seed):
+    disk = SimDisk()
+    return disk, History(), random.Random(seed)

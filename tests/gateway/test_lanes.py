@@ -1,0 +1,167 @@
+"""Lanes under random life: appends, commits, answers, lost connections, crashes. Nothing lost, the ledger always balances."""
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from made_records import raw, series, window
+from ram_journal import RamJournal
+
+import gateway.lanes
+from gateway.codec import Codec
+from gateway.config import Sink
+from gateway.lanes import Lanes
+from gateway.ledger import Filter, Ledger
+from gateway.sinks import Fate
+
+WANTED = Sink(kind="memory", streams=("raw", "1m"), devices=("*", "!other"))
+
+
+class Life(RuleBasedStateMachine):
+    @initialize(rate=st.sampled_from([1.0, 30_000.0]), small=st.booleans())
+    def birth(self, rate, small):
+        self.journal = RamJournal()
+        self.codec = Codec({})
+        self.meter, self.other = series("meter"), series("other")
+        for one in (self.meter, self.other):
+            self.journal.mark(*self.codec.schema_marks(one))
+        self.rate = rate
+        self.small = small
+        self.received = {}  # position -> the seq that arrived there last
+        self.wanted = {}  # committed or not: position -> seq
+        self.seq = 0
+        self.connected = False
+        self.order = []
+        self.start(Ledger(low=0))
+
+    def start(self, ledger):
+        self.lanes = Lanes(
+            ledger=ledger, chosen=Filter(WANTED, personal=frozenset()), journal=self.journal, codec=self.codec
+        )
+        self.lanes.rate = self.rate
+
+    @rule(stream=st.sampled_from(["raw", "raw", "1m"]), which=st.booleans(), many=st.integers(1, 5))
+    def append(self, stream, which, many):
+        for _ in range(many):
+            self.seq += 1
+            one = self.meter if which else self.other
+            record = raw(one, self.seq, self.seq) if stream == "raw" else window(one, self.seq, self.seq)
+            position = self.journal.append(*self.codec.encode(record))
+            self.lanes.offer(position, record)
+            if which:
+                self.wanted[position] = self.seq
+
+    @rule()
+    def commit(self):
+        self.journal.mark("sink", self.lanes.ledger.to_bytes())
+        self.journal.commit_now()
+
+    @rule()
+    def connect(self):
+        if not self.connected:
+            self.lanes.begin()
+            self.connected = True
+
+    @rule()
+    def lose(self):
+        self.lanes.abandon()
+        self.connected = False
+
+    def hand_out(self, *, live, limit):
+        parcels = self.lanes.live(limit) if live else self.lanes.backlog(limit)
+        for parcel in parcels:
+            assert parcel.record.device == "meter"
+            assert not self.lanes.ledger.settled(parcel.position)
+            assert parcel.record.stream == "raw" or parcel.position < self.journal.committed
+            self.received[parcel.position] = parcel.record.seq
+        return parcels
+
+    @rule(live=st.booleans(), limit=st.integers(1, 7))
+    def take(self, live, limit):
+        if self.connected:
+            self.hand_out(live=live, limit=limit)
+
+    @rule(data=st.data(), fate=st.sampled_from([Fate.DELIVERED, Fate.DELIVERED, Fate.UNHEARD, Fate.DEAD]))
+    def answer(self, data, fate):
+        if self.lanes.unsettled:
+            position = data.draw(st.sampled_from(sorted(self.lanes.unsettled)))
+            assert self.lanes.settle(position, fate) is not None
+            assert self.lanes.settle(position, fate) is None
+
+    @rule()
+    def crash(self):
+        self.journal.crash()
+        self.wanted = {position: seq for position, seq in self.wanted.items() if position < self.journal.committed}
+        self.received = {position: seq for position, seq in self.received.items() if position < self.journal.committed}
+        blob = self.journal.marks.get("sink")
+        self.start(Ledger(low=0) if blob is None else Ledger.from_bytes(blob))
+        if blob is None:
+            self.lanes.recount()
+        self.connected = False
+
+    @invariant()
+    def balances(self):
+        if hasattr(self, "lanes"):
+            undone = sum(not self.lanes.ledger.settled(position) for position in self.wanted)
+            assert self.lanes.ledger.waiting == undone
+
+    def teardown(self):
+        if not hasattr(self, "lanes"):
+            return
+        self.lose()
+        self.commit()
+        self.connect()
+        for _ in range(2000):
+            parcels = self.hand_out(live=True, limit=5) + self.hand_out(live=False, limit=5)
+            for parcel in parcels:
+                self.lanes.settle(parcel.position, Fate.DELIVERED)
+            if not parcels and not self.lanes.ledger.waiting:
+                break
+        assert self.lanes.ledger.waiting == 0
+        assert self.lanes.state == "live"
+        assert {p: s for p, s in self.wanted.items() if self.received.get(p) != s} == {}
+
+
+TestLife = Life.TestCase
+TestLife.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+
+def test_a_short_backlog_goes_first_and_in_order():
+    life = Life()
+    life.birth(rate=30_000.0, small=False)
+    life.append(stream="raw", which=True, many=5)
+    life.commit()
+    life.connect()
+    assert life.lanes.state == "catching-up"
+    life.append(stream="raw", which=True, many=2)
+    assert life.lanes.live(10) == []
+    first = [parcel.record.seq for parcel in life.lanes.backlog(10)]
+    assert first == [1, 2, 3, 4, 5]
+    assert life.lanes.backlog(10) == []
+    assert [parcel.record.seq for parcel in life.lanes.live(10)] == [6, 7]
+    assert life.lanes.state == "live"
+
+
+def test_a_long_backlog_runs_beside_live():
+    life = Life()
+    life.birth(rate=1.0, small=False)
+    life.append(stream="raw", which=True, many=5)
+    life.commit()
+    life.connect()
+    assert life.lanes.state == "both"
+    life.append(stream="raw", which=True, many=1)
+    assert [parcel.record.seq for parcel in life.lanes.live(10)] == [6]
+    assert [parcel.record.seq for parcel in life.lanes.backlog(3)] == [1, 2, 3]
+
+
+def test_more_than_memory_holds_goes_back_to_the_journal(monkeypatch):
+    monkeypatch.setattr(gateway.lanes, "LIVE_MAX", 4)
+    life = Life()
+    life.birth(rate=30_000.0, small=False)
+    life.connect()
+    life.lanes.backlog(1)
+    life.append(stream="raw", which=True, many=5)
+    life.commit()
+    got = []
+    while parcels := life.lanes.live(3) or life.lanes.backlog(3):
+        got += [parcel.record.seq for parcel in parcels]
+    assert got == [1, 2, 3, 4, 5]

@@ -1,0 +1,61 @@
+"""A journal in memory, for tests of what stands above it: the same interface, no disk, crashes on request."""
+
+from gateway.journal import Entry
+
+
+class RamJournal:
+    def __init__(self, segment=1 << 30):
+        self.entries = []
+        self.first = 0
+        self.next = 0
+        self.committed = 0
+        self.marks = {}
+        self.damages = ()
+        self.size_bytes = 0
+        self.cap_bytes = 1 << 30
+        self.full = False
+        self._pending = {}
+        self._segment = segment
+
+    def append(self, kind, payload):
+        self.entries.append(Entry(self.next, kind, payload))
+        self.next += 1
+        return self.next - 1
+
+    def mark(self, name, data):
+        self._pending[name] = data
+
+    async def commit(self):
+        self.commit_now()
+
+    def commit_now(self):
+        self.marks = {**self.marks, **self._pending}
+        self._pending = {}
+        self.committed = self.next
+
+    def read(self, start, *, limit_bytes):
+        found, size = [], 0
+        for entry in self.entries[max(start, self.first) - self.first :]:
+            found.append(entry)
+            size += len(entry.payload)
+            if size >= limit_bytes:
+                break
+        return found
+
+    def drop_oldest(self):
+        count = min(self._segment, len(self.entries))
+        gone, self.entries = self.entries[:count], self.entries[count:]
+        self.first += count
+        return tuple(gone)
+
+    def oldest_segment(self):
+        return None
+
+    async def close(self):
+        self.commit_now()
+
+    def crash(self):
+        """Everything that was not committed is gone."""
+        self.entries = [entry for entry in self.entries if entry.position < self.committed]
+        self.next = self.committed
+        self._pending = {}
