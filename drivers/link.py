@@ -100,11 +100,13 @@ class TcpLink:
 
     def send(self, data: bytes) -> None:
         """Queue `data` for the peer. Raises `LinkLost`, also when the peer takes nothing any more."""
-        receiver = self._live()
+        receiver = self._receiver
+        if receiver is None or receiver.inbox.lost is not None:
+            receiver = self._live()
         transport = receiver.transport
         if transport is None or transport.is_closing():
             raise LinkLost("the connection is closing", endpoint=self.endpoint)
-        if transport.get_write_buffer_size() > _UNSENT_BYTES:
+        if receiver.stuck and transport.get_write_buffer_size() > _UNSENT_BYTES:
             transport.abort()
             raise LinkLost("the peer takes no more bytes", endpoint=self.endpoint)
         transport.write(data)
@@ -135,7 +137,7 @@ class TcpLink:
         if self._receiver is None:
             raise LinkLost("not connected", endpoint=self.endpoint)
         if self._receiver.inbox.lost is not None:
-            raise self._receiver.inbox.lost
+            raise LinkLost(self._receiver.inbox.lost.fact, endpoint=self.endpoint)
         return self._receiver
 
 
@@ -147,6 +149,7 @@ class _Receiver(asyncio.BufferedProtocol):
         self.on_data: OnData = inbox.put
         self.on_lost: OnLost | None = None
         self.transport: asyncio.Transport | None = None
+        self.stuck = False
         self.closed = asyncio.Event()
         self._endpoint = endpoint
         self._view = memoryview(bytearray(_RECEIVE_BYTES))
@@ -185,17 +188,19 @@ class _Receiver(asyncio.BufferedProtocol):
 
     def pause_writing(self) -> None:
         """The kernel's buffer is full."""
+        self.stuck = True
         self._flowing.clear()
 
     def resume_writing(self) -> None:
         """It has taken everything."""
+        self.stuck = False
         self._flowing.set()
 
     async def sent(self) -> None:
         """Wait until the kernel has everything. Raises `LinkLost`."""
         await self._flowing.wait()
         if self.inbox.lost is not None:
-            raise self.inbox.lost
+            raise LinkLost(self.inbox.lost.fact, endpoint=self._endpoint)
 
 
 class CallLink:

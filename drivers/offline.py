@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import isfinite
 from typing import Any, Final
 
@@ -24,6 +24,15 @@ CAPTURE_FAMILIES: Final = {
     "plantower-pms5003t": ("plantower-pms5003t",),
     "wavetronix-ss125": ("wavetronix-ss125", "wavetronix-ss125-events"),
     "omnipresense-ops243": ("omnipresense-ops243",),
+    "nova-sds011": ("nova-sds011",),
+    "nova-sds198": ("nova-sds198",),
+    "sensirion-sps30": ("sensirion-sps30",),
+    "honeywell-hpma115c0": ("honeywell-hpma115c0",),
+    "winsen-mhz19b": ("winsen-mhz19b",),
+    "bosch-bme680-mcu680": ("bosch-bme680-mcu680",),
+    "gill-windsonic": ("gill-windsonic",),
+    "dsmr-p1": ("dsmr-p1", "easymeter-q3d"),
+    "iec62056-21": ("iec62056-21",),
 }
 
 
@@ -102,8 +111,9 @@ def _of_facts(facts: Facts, rows: list[Rows], *, offset: int, size: int) -> Foun
     for each in rows:
         sample = each.sample(facts, 0)
         if sample is not None:
-            names = [point.name for point in each.profile.points(facts.part)]
-            values, quality = record(names, sample)
+            points = each.profile.points(facts.part)
+            rounded = tuple(round(value, point.digits) for value, point in zip(sample.values, points, strict=True))
+            values, quality = record([point.name for point in points], replace(sample, values=rounded))
             return Found(offset, size, ok=True, values=values, quality=quality, fields=facts.fields, part=facts.part)
     return Found(offset, size, ok=True, fields=facts.fields, part=facts.part)
 

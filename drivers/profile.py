@@ -90,13 +90,17 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Fingerprint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One check that tells the model: the value at `read` lies `between`, `equals` a number, or is a text."""
+    """One check that tells the model: the value at `read` lies `between`, `equals` a number, or begins with `text`.
+
+    `registers` is how many a text must be read with, where the device refuses to give a part of it.
+    """
 
     read: str
     means: str
     between: tuple[float, float] | None = None
     equals: float | None = None
     text: str | None = None
+    registers: int = 0
 
 
 class Wire(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -51,6 +51,7 @@ class Station:
     device: Polled | Pushing
     silence_s: float = 0.0
     due_s: float = 0.0
+    asked_s: float = 0.0
     polls: int = 0
     failed: int = 0
     missed: int = 0
@@ -180,17 +181,24 @@ class PolledWire(Wire):
             if not self._asks.empty():
                 await self._answer()
                 continue
-            station = min(self.stations, key=lambda one: one.due_s)
-            if station.due_s <= now_s:
+            station = self._next(now_s)
+            if station is not None:
                 await self._poll(station)
                 self.reschedule(station, loop.time())
                 continue
             self._asked.clear()
-            timer = loop.call_at(min(station.due_s, now_s + 5.0), self._asked.set)
+            due_s = min((one.due_s for one in self.stations), default=now_s + 5.0)
+            timer = loop.call_at(min(due_s, now_s + 5.0), self._asked.set)
             await self._asked.wait()
             timer.cancel()
 
+    def _next(self, now_s: float) -> Station | None:
+        """Of those that are due, the one with the earliest deadline; under overload the one that waited longest."""
+        due = [station for station in self.stations if station.due_s <= now_s]
+        return min(due, key=lambda one: (one.due_s + one.every_s, one.asked_s), default=None)
+
     async def _poll(self, station: Station) -> tuple[Sample, ...]:
+        station.asked_s = asyncio.get_running_loop().time()
         samples = await _polled(station).poll()
         station.polls += 1
         if any(code < FIRST_BAD for sample in samples for code in sample.codes):

@@ -1,4 +1,4 @@
-"""A simulated RS-485 bus as a link, for virtual time: units with delays, line speed, faults. Shares no code with drivers.
+"""A simulated RS-485 bus as a link, for virtual time: units with delays, line speed, faults.
 
 Each unit answers in the order asked, after its delay; answers take the line's time byte by byte.
 """

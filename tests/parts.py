@@ -18,12 +18,14 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
 from pathlib import Path
 
+import paho.mqtt.client as paho
 import pytest
 
 START_S = 20.0
@@ -333,6 +335,42 @@ class VictoriaMetrics(Http):
             key = tuple(sorted(row["metric"].items()))
             found.setdefault(key, []).extend(zip(row["timestamps"], row["values"], strict=True))
         return found
+
+
+class Listener:
+    """Subscribes to `topics` of a broker in a thread of its own and keeps every message; reconnects by itself."""
+
+    def __init__(self, port, topics="#", *, username=None, password=None):
+        self.messages = []
+        self.ready = threading.Event()
+        self._topics = topics
+        self._client = paho.Client(
+            paho.CallbackAPIVersion.VERSION2, client_id=f"listener-{os.getpid()}-{id(self)}", protocol=paho.MQTTv5
+        )  # fmt: skip
+        self._client.username_pw_set(username, password)
+        self._client.reconnect_delay_set(1, 1)
+        self._client.on_connect = self._connected
+        self._client.on_subscribe = lambda *_: self.ready.set()
+        self._client.on_message = lambda _client, _data, message: self.messages.append(message)
+        self._port = port
+
+    def _connected(self, client, _data, _flags, _reason, _properties):
+        options = paho.SubscribeOptions(qos=1, retainAsPublished=True)
+        client.subscribe(self._topics, options=options)
+
+    def __enter__(self):
+        self._client.connect("127.0.0.1", self._port, keepalive=10)
+        self._client.loop_start()
+        assert self.ready.wait(10), "the listener was not subscribed"
+        return self
+
+    def __exit__(self, *_):
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def forms(self, ending):
+        """The JSON bodies of messages whose topic ends so."""
+        return [json.loads(m.payload) for m in list(self.messages) if m.topic.endswith(ending) and m.payload]
 
 
 @pytest.fixture

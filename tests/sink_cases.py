@@ -56,7 +56,7 @@ def window(seq, *, stream="1h", length_s=3600, series=AIR, **more):
     return Record(series.id, stream, t_ms, EPOCH, seq, body, **more)
 
 
-def event(seq, *, device="_gateway", **body):
+def event(seq, /, *, device="_gateway", **body):
     t_ms = T0_MS + seq * 1000
     text = {"en": "Full", "th": "เต็ม"}
     happening = Event(device, t_ms, f"e{seq}", body.pop("type", "alarm"), "CG-JRN-01", "raised", 2, text, body)

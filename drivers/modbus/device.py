@@ -47,6 +47,7 @@ class RegisterDevice:
         price: cost model of the wire for the planner; by default that of the master's line.
         patience_s: how long a poll may wait for a unit in quarantine (0: its points fail at once, the wire is free).
         priority: whose reads go first.
+        parts: which lanes or channels the device has, the whole sensor ("") first.
 
     Raises:
         ProfileError: the profile has no registers, or cannot be read within its own limits.
@@ -61,8 +62,9 @@ class RegisterDevice:
         price: Cost | None = None,
         patience_s: float = 0.0,
         priority: Priority = Priority.POLL,
+        parts: Sequence[str] = ("", "lane1", "ch1"),
     ) -> None:
-        if profile.speaks != "modbus":
+        if not profile.by_registers:
             raise ProfileError(f"profile {profile.id} does not describe registers")
         self.profile = profile
         self.unit = unit
@@ -70,7 +72,7 @@ class RegisterDevice:
         self._patience_s = patience_s
         self._priority = priority
         self._price = price or cost(master.line, profile.limits)
-        self._parts = _parts(profile)
+        self._parts = _parts(profile, parts)
         self._rows: tuple[Row, ...] = tuple(row for _, rows in self._parts for row in rows)
         self._wheres = tuple(where(row.read or "") for row in self._rows)
         self._limits = profile.limits
@@ -102,7 +104,7 @@ class RegisterDevice:
             LinkError: the wire is gone.
         """
         samples, illegal = await self._round()
-        if illegal and self._lessons:
+        if illegal and self._lessons and self.profile.limits.retry:
             self._lessons -= 1
             if await self._learn(illegal):
                 samples, _ = await self._round()
@@ -121,7 +123,7 @@ class RegisterDevice:
         codes: list[int] = []
         illegal: list[Block] = []
         first_s: float | None = None
-        retries = RETRIES
+        retries = RETRIES if self.profile.limits.retry else 0
         ahead = await self._ahead() if self.profile.limits.outstanding > 1 else None
         for n, (block, decoder) in enumerate(self._blocks):
             got = await self._fetch(block) if ahead is None else ahead[n]
@@ -235,7 +237,8 @@ class RegisterDevice:
 
     async def _hold(self, mark: Fingerprint) -> Finding:
         place = where(mark.read)
-        count = place.count if mark.text is None else max(place.count, (len(mark.text.encode()) + 1) // 2)
+        needed = 0 if mark.text is None else (len(mark.text.encode()) + 1) // 2
+        count = max(place.count, mark.registers, needed)
         block = Block(place.table, place.address, count, (0,))
         got = await self._fetch(block)
         if not isinstance(got, Answer):
@@ -253,7 +256,7 @@ class RegisterDevice:
 _ONE_READ: Final = Cost(1.0, 0.0)
 
 
-def _parts(profile: Profile) -> tuple[tuple[str, tuple[Row, ...]], ...]:
-    """The whole sensor first, then its first lane or channel (a register map lists no more)."""
-    found = [(part, profile.rows_of(part)) for part in ("", "lane1", "ch1")]
+def _parts(profile: Profile, parts: Sequence[str]) -> tuple[tuple[str, tuple[Row, ...]], ...]:
+    """The parts that the profile has rows for, with their rows (a row's `stride` moves it from lane to lane)."""
+    found = [(part, profile.rows_of(part)) for part in parts]
     return tuple((part, rows) for part, rows in found if rows)

@@ -13,10 +13,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-from drivers.errors import BadFrame, DeviceRefused, DriverError, LinkError, NoReply
+from drivers.errors import BadFrame, DeviceRefused, DriverError, LinkError, NoReply, ReplyError
 from drivers.line import LineSettings
 from drivers.link import DirectLink, Link, SerialLink
-from drivers.modbus.envelope import Frame, Request, build
+from drivers.modbus.envelope import Request, build
+from drivers.modbus.hunt import Frame
 from drivers.modbus.rtu import RtuWire
 from drivers.modbus.tcp import TcpWire
 from drivers.modbus.turns import Priority, Turns
@@ -37,7 +38,8 @@ class WireCounters:
     """Figures of a wire since its master was made.
 
     `late`: answers after their time; `foreign`: whole frames nobody asked for; `junk_bytes`: bytes that belong to no
-    frame; `surplus_bytes`: bytes behind an answer; `babble`: times the line was never silent; `busy_s`: seconds from requests to the end of their answers.
+    frame; `surplus_bytes`: bytes behind an answer; `babble`: times the line was never silent; `busy_s`: seconds from
+    requests to the end of their answers.
     """
 
     transactions: int
@@ -125,7 +127,7 @@ class Master:
             if not self._turns.take_now(alone):
                 await self._turns.take(priority, limit=alone)
             try:
-                if state.closed_until_s > asyncio.get_running_loop().time():
+                if state.closed_until_s and state.closed_until_s > asyncio.get_running_loop().time():
                     continue  # it fell silent while this read waited for its turn
                 if state.debts and alone == 1:
                     await self._settle(request, state)
@@ -139,7 +141,7 @@ class Master:
         units = {number: unit.counters(now_s) for number, unit in sorted(self._units.items())}
         tally = self._wire.tally
         return WireCounters(
-            transactions=tally.transactions,
+            transactions=sum(unit.transactions for unit in units.values()),
             answers=sum(unit.answers for unit in units.values()),
             timeouts=sum(unit.timeouts for unit in units.values()),
             crc=sum(unit.crc for unit in units.values()),
@@ -157,46 +159,38 @@ class Master:
         )
 
     async def _ask(self, request: Request, state: Unit) -> Answer:
-        loop = asyncio.get_running_loop()
         wire = self._wire
         state.transactions += 1
         owed = bool(state.debts) and state.owes_function(request.function)
-        begin_s = loop.time()
         wire.sent_s = 0.0
         try:
             answer = await wire.exchange(request, timeout_s=state.timeout_s, owed=owed)
-        except NoReply:
-            state.timeouts += 1
-            self._missed(request, state, sent_s=wire.sent_s)
-            raise
-        except BadFrame:
-            if wire.sent_s:
-                state.crc += 1
-                state.owe(request.shape, sent_s=wire.sent_s)
-            raise
-        except LinkError:
-            if wire.sent_s:
-                state.owe(request.shape, sent_s=wire.sent_s)
-            raise
         except Refusal as refusal:
             state.refused += 1
-            state.answered(refusal.reply_s, now_s=loop.time())
+            state.answered(refusal.reply_s, now_s=asyncio.get_running_loop().time())
             raise DeviceRefused(f"unit {request.unit}: {refusal.fact}", code=refusal.code) from None
-        except asyncio.CancelledError:
-            if wire.sent_s >= begin_s:
-                state.missed(request.shape, sent_s=wire.sent_s)
+        except (ReplyError, LinkError, asyncio.CancelledError) as error:
+            if wire.sent_s:
+                self._failed(request, state, error=error)
             raise
         state.answered(answer.reply_s, now_s=answer.t_first_s)
         return answer
 
-    def _missed(self, request: Request, state: Unit, *, sent_s: float) -> None:
-        now_s = asyncio.get_running_loop().time()
-        state.missed(request.shape, sent_s=sent_s)
-        if state.failures >= OPEN_AFTER:
-            dead = sum(unit.failures >= OPEN_AFTER for unit in self._units.values())
-            cost_s = now_s - sent_s
-            gap_s = min(max(2 * state.gap_s, FIRST_GAP_S), LAST_GAP_S)
-            state.rest(max(gap_s, dead * cost_s / self.dead_share), now_s=now_s)
+    def _failed(self, request: Request, state: Unit, *, error: BaseException) -> None:
+        """The request has left and its answer did not come: it is owed, and the unit perhaps not to be asked now."""
+        sent_s = self._wire.sent_s
+        state.owe(request.shape, sent_s=sent_s)
+        if isinstance(error, BadFrame):
+            state.crc += 1
+        elif isinstance(error, asyncio.CancelledError):
+            state.quarantine(sent_s=sent_s)
+        elif isinstance(error, NoReply):
+            state.missed(sent_s=sent_s)
+            if state.failures >= OPEN_AFTER:
+                now_s = asyncio.get_running_loop().time()
+                dead = sum(unit.failures >= OPEN_AFTER for unit in self._units.values())
+                gap_s = min(max(2 * state.gap_s, FIRST_GAP_S), LAST_GAP_S)
+                state.rest(max(gap_s, dead * (now_s - sent_s) / self.dead_share), now_s=now_s)
 
     async def _settle(self, request: Request, state: Unit) -> None:
         """As long as the unit owes an answer of this shape, ask for one of another shape first."""

@@ -13,7 +13,7 @@ from typing import Final, Literal, TypeAlias
 
 from drivers.checksum import crc16_modbus
 from drivers.errors import ProfileError
-from drivers.modbus.envelope import BIT_TABLES, EXCEPTION, FUNCTION, frame_at
+from drivers.modbus.envelope import BIT_TABLES, EXCEPTION, FUNCTION
 
 Framing: TypeAlias = Literal["rtu", "tcp", "pdu"]
 
@@ -116,13 +116,16 @@ def _rtu(data: bytes, at: int, *, asked: dict[int, Span]) -> tuple[int, Heard | 
         if count and (head[1] > 2 or head[2] != 3):
             asked[0] = Span(TABLE_OF[head[1]], address, count)
             return len(head), None
-    found = frame_at(data, at)
-    if found is None:
+    if len(data) - at < 5 or data[at + 1] & ~EXCEPTION not in TABLE_OF:
         return 0, None
-    frame, end = found
+    unit, function, third = data[at : at + 3]
+    end = at + (5 if function > EXCEPTION else 5 + third)
+    if end > len(data) or crc16_modbus(data[at:end]):
+        return 0, None
     last = asked.pop(0, None)
-    heard = Heard(at, end - at, frame.unit, frame.shape[0], frame.data if not frame.code else b"", frame.code, last)
-    return end - at, heard
+    if function > EXCEPTION:
+        return 5, Heard(at, 5, unit, function - EXCEPTION, code=third, asked=last)
+    return end - at, Heard(at, end - at, unit, function, data[at + 3 : end - 2], asked=last)
 
 
 def _tcp(data: bytes, at: int, *, asked: dict[int, Span]) -> tuple[int, Heard | None]:

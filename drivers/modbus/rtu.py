@@ -12,7 +12,8 @@ from typing import Final
 from drivers.errors import BadFrame, NoReply
 from drivers.line import LineSettings
 from drivers.link import Link
-from drivers.modbus.envelope import Request, RtuHunt
+from drivers.modbus.envelope import Request
+from drivers.modbus.hunt import Frame, RtuHunt, RtuIdle
 from drivers.modbus.wire import Answer, Refusal, Stray, Tally
 
 DRAIN_S: Final = 0.05
@@ -40,6 +41,7 @@ class RtuWire:
         self._char_s = line.char_s if line is not None else 0.0
         self._t35_s = line.t35_s if line is not None else 0.0
         self._quiet_since_s = 0.0
+        self._idle = RtuIdle()
 
     async def open(self) -> None:
         """Open the link; the silence begins now."""
@@ -54,7 +56,6 @@ class RtuWire:
         """As `Wire.exchange`."""
         loop = asyncio.get_running_loop()
         await self._silence()
-        self.tally.transactions += 1
         begin_s = loop.time()
         await self._link.write(request.rtu)
         self.sent_s = self._quiet_since_s = loop.time() + len(request.rtu) * self._char_s
@@ -68,12 +69,17 @@ class RtuWire:
 
     async def look(self) -> None:
         """Take what has arrived since the last exchange; late answers among it are told."""
-        data, t_s = await self._link.read(0)
-        if data:
-            self._quiet_since_s = max(self._quiet_since_s, asyncio.get_running_loop().time())
-            hunt = RtuHunt(_NOTHING)
-            hunt.feed(data, t_s)
-            self._account(hunt)
+        self._listen(*await self._link.read(0))
+
+    def _listen(self, data: bytes, t_s: float) -> None:
+        """Something is heard that nobody waits for: a frame cut by an adapter is given time to end."""
+        if not data:
+            return
+        frames, junk = self._idle.feed(data, t_s)
+        self._told(frames)
+        self.tally.junk_bytes += junk
+        gap_s = ADAPTER_S if self._char_s and self._idle.unfinished else 0.0
+        self._quiet_since_s = asyncio.get_running_loop().time() + gap_s
 
     async def _hunt(self, hunt: RtuHunt, *, deadline_s: float, owed: bool) -> Answer:
         loop = asyncio.get_running_loop()
@@ -119,15 +125,11 @@ class RtuWire:
         give_up_s = loop.time() + BABBLE_S
         while (wait_s := self._quiet_since_s + self._t35_s - loop.time()) > 0:
             heard, t_s = await self._link.read(wait_s)
-            if not heard:
-                continue
-            self._quiet_since_s = loop.time()
-            hunt = RtuHunt(_NOTHING)
-            hunt.feed(heard, t_s)
-            self._account(hunt)
-            if loop.time() > give_up_s:
+            self._listen(heard, t_s)
+            if heard and loop.time() > give_up_s:
                 self.tally.babble += 1
                 raise BadFrame(f"the line was not silent for {BABBLE_S:g} s", seen=heard)
+        self.tally.junk_bytes += self._idle.forget()
 
     def _account(self, hunt: RtuHunt) -> None:
         if hunt.echoed:
@@ -138,14 +140,14 @@ class RtuWire:
         frames, junk, surplus = hunt.others()
         self.tally.junk_bytes += max(0, junk - len(hunt.request.rtu)) if hunt.echoed else junk
         self.tally.surplus_bytes += surplus
+        self._told(frames)
+
+    def _told(self, frames: list[tuple[Frame, float]]) -> None:
         for frame, t_s in frames:
             if self._stray(frame, t_s):
                 self.tally.late += 1
             else:
                 self.tally.foreign += 1
-
-
-_NOTHING: Final = Request(unit=0, table="holding", address=0, count=0, function=0, byte_count=0, rtu=b"\xff", mbap=b"")
 
 
 def _failure(hunt: RtuHunt) -> NoReply | BadFrame:

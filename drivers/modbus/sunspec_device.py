@@ -40,7 +40,7 @@ class SunspecDevice:
     and a setting (integer or float models) move models.
     """
 
-    def __init__(self, master: Master, profile: Profile, unit: int) -> None:
+    def __init__(self, master: Master, profile: Profile, *, unit: int) -> None:
         self.profile = profile
         self.unit = unit
         self.model: sunspec.Model | None = None

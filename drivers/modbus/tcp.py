@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from typing import Final
+from math import inf
+from typing import Final, TypeAlias
 
 from drivers.errors import BadFrame, LinkLost, NoReply
 from drivers.link import DirectLink
-from drivers.modbus.envelope import MAX_ADU_BYTES, Frame, Request, tcp_data
+from drivers.modbus.envelope import MAX_ADU_BYTES, Request, tcp_data
+from drivers.modbus.hunt import Frame
 from drivers.modbus.wire import Answer, Refusal, Stray, Tally
 
 LATE_IDS: Final = 256
@@ -21,16 +23,8 @@ _HEAD_BYTES: Final = 6
 _SHORTEST: Final = 3  # unit, function, exception code
 
 
-class _Open:
-    """A request on its way."""
-
-    __slots__ = ("deadline_s", "future", "request", "sent_s")
-
-    def __init__(self, request: Request, future: asyncio.Future[Answer], *, sent_s: float, deadline_s: float) -> None:
-        self.request = request
-        self.future = future
-        self.sent_s = sent_s
-        self.deadline_s = deadline_s
+_Open: TypeAlias = tuple[Request, asyncio.Future[Answer], float, float]
+"""A request on its way: itself, who waits, when it was sent, when it is too late (loop seconds)."""
 
 
 class TcpWire:
@@ -46,6 +40,7 @@ class TcpWire:
         self._id = 0
         self._rest = b""
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_s = inf
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lost: LinkLost | None = None
         self._busy_since_s = 0.0
@@ -67,33 +62,31 @@ class TcpWire:
     async def look(self) -> None:
         """Nothing to do: what arrives is looked at when it arrives."""
 
-    async def exchange(self, request: Request, *, timeout_s: float, owed: bool) -> Answer:
-        """As `Wire.exchange`."""
+    def exchange(self, request: Request, *, timeout_s: float, owed: bool) -> asyncio.Future[Answer]:
+        """As `Wire.exchange`; the request has left when this returns."""
         loop = self._loop
         if loop is None or self._lost is not None:
             fact = "not connected" if self._lost is None else self._lost.fact
             raise LinkLost(fact, endpoint=self._link.endpoint)
-        number = self._id = (self._id + 1) & 0xFFFF
-        while number in self._open:
-            number = self._id = (self._id + 1) & 0xFFFF
+        number = (self._id + 1) & 0xFFFF
+        while number in self._open or number in self._late:
+            number = (number + 1) & 0xFFFF
+        self._id = number
         self._link.send(number.to_bytes(2, "big") + request.mbap)
         self.sent_s = now_s = loop.time()
-        tally = self.tally
-        tally.transactions += 1
         if not self._open:
             self._busy_since_s = now_s
         future: asyncio.Future[Answer] = loop.create_future()
-        self._open[number] = _Open(request, future, sent_s=now_s, deadline_s=now_s + timeout_s)
-        if self._timer is None or self._timer.when() > now_s + timeout_s:
-            self._arm(now_s + timeout_s)
-        try:
-            return await future
-        except asyncio.CancelledError:
-            self._drop(number)
-            raise
+        too_late_s = now_s + timeout_s
+        self._open[number] = request, future, now_s, too_late_s
+        if too_late_s < self._timer_s:
+            self._arm(too_late_s)
+        return future
 
     def _received(self, data: bytes) -> None:
-        data = self._rest + data if self._rest else data
+        if self._rest:
+            data = self._rest + data
+            self._rest = b""
         at, size = 0, len(data)
         while size - at >= _HEAD_BYTES:
             length = data[at + 4] << 8 | data[at + 5]
@@ -106,30 +99,32 @@ class TcpWire:
                 break
             self._adu(data if at == 0 and end == size else data[at:end])
             at = end
-        self._rest = data[at:] if at < size else b""
+        if at < size:
+            self._rest = data[at:]
 
     def _adu(self, adu: bytes) -> None:
-        number = adu[0] << 8 | adu[1]
-        opened = self._open.pop(number, None)
         loop = self._loop
         if loop is None:
             return
         now_s = loop.time()
+        number = adu[0] << 8 | adu[1]
+        opened = self._open.pop(number, None)
         if opened is None:
             self._unexpected(number, adu, now_s)
             return
         if not self._open:
             self.tally.busy_s += now_s - self._busy_since_s
-        if opened.future.done():
+        request, future, sent_s, _ = opened
+        if future.done():
             return
-        said = tcp_data(opened.request, adu)
-        if isinstance(said, bytes):
-            opened.future.set_result(Answer(said, now_s, now_s - opened.sent_s))
+        said = tcp_data(request, adu)
+        if said.__class__ is bytes:
+            future.set_result(Answer(said, now_s, now_s - sent_s))
         elif isinstance(said, int):
-            opened.future.set_exception(Refusal(said, now_s - opened.sent_s))
+            future.set_exception(Refusal(said, now_s - sent_s))
         else:
             self.tally.foreign += 1
-            opened.future.set_exception(BadFrame("an answer of another unit, function or length", seen=adu))
+            future.set_exception(BadFrame("an answer of another unit, function or length", seen=adu))
 
     def _unexpected(self, number: int, adu: bytes, now_s: float) -> None:
         request = self._late.pop(number, None)
@@ -142,39 +137,35 @@ class TcpWire:
         shape = (request.function, 0 if code else request.byte_count)
         self._stray(Frame(request.unit, shape, code, data), now_s)
 
-    def _drop(self, number: int) -> _Open | None:
-        opened = self._open.pop(number, None)
-        if opened is not None:
-            self._late[number] = opened.request
-            if len(self._late) > LATE_IDS:
-                self._late.popitem(last=False)
-            if not self._open and self._loop is not None:
-                self.tally.busy_s += self._loop.time() - self._busy_since_s
-        return opened
-
     def _arm(self, when_s: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = None if self._loop is None else self._loop.call_at(when_s, self._expire)
+        if self._loop is not None:
+            self._timer, self._timer_s = self._loop.call_at(when_s, self._expire), when_s
 
     def _expire(self) -> None:
-        self._timer = None
+        self._timer, self._timer_s = None, inf
         if self._loop is None:
             return
         now_s = self._loop.time()
-        for number in [number for number, opened in self._open.items() if opened.deadline_s <= now_s]:
-            opened = self._drop(number)
-            if opened is not None and not opened.future.done():
-                opened.future.set_exception(NoReply(f"unit {opened.request.unit} did not answer"))
+        for number in [number for number, opened in self._open.items() if opened[3] <= now_s]:
+            request, future, _, _ = self._open.pop(number)
+            self._late[number] = request
+            if len(self._late) > LATE_IDS:
+                self._late.popitem(last=False)
+            if not future.done():
+                future.set_exception(NoReply(f"unit {request.unit} did not answer"))
         if self._open:
-            self._arm(min(opened.deadline_s for opened in self._open.values()))
+            self._arm(min(opened[3] for opened in self._open.values()))
+        else:
+            self.tally.busy_s += now_s - self._busy_since_s
 
     def _ended(self, lost: LinkLost) -> None:
         self._lost = self._lost or lost
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
+            self._timer, self._timer_s = None, inf
         opened, self._open = self._open, {}
-        for one in opened.values():
-            if not one.future.done():
-                one.future.set_exception(lost)
+        for _, future, _, _ in opened.values():
+            if not future.done():
+                future.set_exception(LinkLost(lost.fact, endpoint=lost.endpoint))

@@ -86,6 +86,7 @@ class Unit:
     refused: int = 0
     late: int = 0
     probes: int = 0
+    _slow_s: float = 0.0
 
     def __post_init__(self) -> None:
         self.timeout_s = self.first_s
@@ -112,18 +113,23 @@ class Unit:
         self.answers += 1
         if self.debts:
             self.debts.clear()
-        self.failures = 0
-        self.gap_s = self.closed_until_s = 0.0
+        if self.failures or self.closed_until_s:
+            self.failures = 0
+            self.gap_s = self.closed_until_s = 0.0
         if self.limits.turnaround_ms:
             self.not_before_s = now_s + self.limits.turnaround_ms / 1000
         self._learn(reply_s)
 
-    def missed(self, shape: Shape, *, sent_s: float) -> None:
-        """No answer in time: owe it, close the unit until its worst reply time has passed, be patient again."""
-        self.owe(shape, sent_s=sent_s)
+    def missed(self, *, sent_s: float) -> None:
+        """No answer in time: quarantine, and patience again."""
+        self.timeouts += 1
         self.failures += 1
-        self.closed_until_s = sent_s + self.worst_s
+        self.quarantine(sent_s=sent_s)
         self.timeout_s = min(max(self.timeout_s, self.first_s), self._ceiling_s)
+
+    def quarantine(self, *, sent_s: float) -> None:
+        """Not to be asked until its worst reply time has passed."""
+        self.closed_until_s = max(self.closed_until_s, sent_s + self.worst_s)
 
     def owe(self, shape: Shape, *, sent_s: float) -> None:
         """The answer of that shape may still come."""
@@ -208,10 +214,13 @@ class Unit:
         return max(self.first_s, min(4 * self.first_s, CEILING_S))
 
     def _learn(self, reply_s: float) -> None:
-        """Patience: twice the slowest of the last 64 replies, 0.1 s (or the profile's) to four times the profile's."""
         self.replies_s.append(reply_s)
-        if len(self.replies_s) < FEW:
-            self.timeout_s = min(max(self.first_s, 2 * max(self.replies_s)), self._ceiling_s)
-        elif self.answers % FEW == 0 or reply_s > self.timeout_s / 2:
-            floor_s = min(FLOOR_S, self.first_s)
-            self.timeout_s = min(max(floor_s, 2 * max(self.replies_s)), self._ceiling_s)
+        if reply_s > self._slow_s or not self.answers % FEW or len(self.replies_s) < FEW:
+            self._adapt()
+
+    def _adapt(self) -> None:
+        """Patience: twice the slowest of the last 64 replies, 0.1 s (or the profile's) to four times the profile's."""
+        slowest = max(self.replies_s)
+        floor_s = self.first_s if len(self.replies_s) < FEW else min(FLOOR_S, self.first_s)
+        self.timeout_s = min(max(floor_s, 2 * slowest), self._ceiling_s)
+        self._slow_s = self.timeout_s / 2

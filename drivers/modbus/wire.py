@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeAlias
 
 from drivers.errors import ReplyError
-from drivers.modbus.envelope import EXCEPTIONS, Frame, Request
+from drivers.modbus.envelope import EXCEPTIONS, Request
+from drivers.modbus.hunt import Frame
 
 
 class Answer(NamedTuple):
@@ -39,7 +40,6 @@ Stray: TypeAlias = Callable[[Frame, float], bool]
 class Tally:
     """Counts of one wire; `WireCounters` shows them frozen."""
 
-    transactions: int = 0
     late: int = 0
     foreign: int = 0
     junk_bytes: int = 0
@@ -64,7 +64,7 @@ class Wire(Protocol):
     async def look(self) -> None:
         """Take what came since the last exchange, late answers among it. Raises `LinkLost`."""
 
-    async def exchange(self, request: Request, *, timeout_s: float, owed: bool) -> Answer:
+    def exchange(self, request: Request, *, timeout_s: float, owed: bool) -> Awaitable[Answer]:
         """Send and wait for the answer, at most `timeout_s` after the request has left until its first byte.
 
         `owed`: an exception answer of this function may belong to an older request (see `drivers.modbus.unit`).

@@ -1,6 +1,7 @@
 r"""Banner DXM wireless controller with magnetometer pucks: text registers `RSP0001<reg>,v1,v2,...,`.
 
-Source: the working driver of the Minnesota DOT (mnit-rtmc/iris comm/dxm). Serial or TCP, `CMD0001<reg>,<count>,0,0,0` LF.
+Source: the working driver of the Minnesota DOT (mnit-rtmc/iris comm/dxm). Serial or TCP, request
+`CMD0001<reg>,<count>,0,0,0` LF.
 No checksum: an answer counts only whole, with the number of values asked for. Values from 65000 up are puck errors.
 """
 

@@ -22,6 +22,7 @@ SOH, STX, ETX, NAK = 0x01, 0x02, 0x03, 0x15
 LONGEST: Final = 65536
 STAY_AT_300: Final = b"\x06000\r\n"
 OWN_PREFIXES: Final = ("1-0:", "1-1:")
+_SEVEN_BITS: Final = bytes(byte & 0x7F for byte in range(256))
 _START: Final = re.compile(rb"[\x01\x02\x81\x82/\xaf]")
 _IDENT: Final = re.compile(rb"/([A-Za-z]{3})([0-9A-Z])([^\r\n]{0,20})\r\n")
 _IDENT_BEGUN: Final = re.compile(rb"/[A-Za-z]{0,3}[^\r\n]{0,21}\r?")
@@ -55,12 +56,12 @@ def _block(buffer: bytes, plain: bytes) -> Cut | None:
 
 def _plain(data: bytes) -> bytes:
     """The seven data bits of each character."""
-    return bytes(byte & 0x7F for byte in data) if any(byte & 0x80 for byte in data) else data
+    return data if data.isascii() else data.translate(_SEVEN_BITS)
 
 
 def _parity_holds(data: bytes) -> bool:
     """Even parity in every character, where the hardware left parity bits at all."""
-    return not any(byte & 0x80 for byte in data) or all(byte.bit_count() % 2 == 0 for byte in data)
+    return data.isascii() or all(byte.bit_count() % 2 == 0 for byte in data)
 
 
 def decode(frame: bytes, _variant: str) -> tuple[Facts, ...]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from drivers.errors import BadFrame, DeviceRefused, NoReply, ReplyError
@@ -120,8 +121,8 @@ class PolledStream:
         except ReplyError as error:
             self._started = self._started and isinstance(error, BadFrame)
             self._wire.quiet_until_s = answer.asked_s + QUIET * self._timeout_s
-            return answer.facts, answer.first_s or loop.time(), error
-        return answer.facts, answer.first_s or loop.time(), None
+            return answer.facts, loop.time() if answer.first_s is None else answer.first_s, error
+        return answer.facts, loop.time() if answer.first_s is None else answer.first_s, None
 
     async def _begin(self) -> None:
         """Send the family's start commands; their replies are heard and dropped."""
@@ -134,12 +135,14 @@ class PolledStream:
     async def _listen(self, answer: _Answer) -> None:
         loop = asyncio.get_running_loop()
         until_s = answer.asked_s + self._timeout_s
-        first_until_s = answer.asked_s + min(self._timeout_s, self._family.react_s or self._timeout_s)
+        react_s = self._family.react_s or self._timeout_s
         while not (answer.facts and self._family.whole(answer.facts)):
-            patience_s = first_until_s if answer.first_s is None else until_s
+            silence_s = react_s if answer.first_s is None else max(self._family.react_s or 0.0, self._family.gap_s)
+            patience_s = min(until_s, max(answer.asked_s, answer.last_s) + silence_s)
             data, t_s = await self._wire.link.read(max(0.0, patience_s - loop.time()))
             if data:
-                answer.first_s = answer.first_s or t_s
+                answer.first_s = t_s if answer.first_s is None else answer.first_s
+                answer.last_s = loop.time()
                 await self._hear(data, answer)
             elif loop.time() >= patience_s:
                 await self._hear(None, answer)
@@ -168,14 +171,14 @@ class PolledStream:
 
     def _samples_of(self, facts: list[Facts], t_s: float, *, error: ReplyError | None) -> list[Sample]:
         t_ns = round(t_s * 1e9)
-        made: dict[str, Sample] = {}
+        made: list[Sample] = []
         for fact in facts:
             if fact.once and self._seen.get(fact.part) == fact.once:
                 self._repeated += 1
             elif (sample := self._rows.sample(fact, t_ns)) is not None:
                 self._seen[fact.part] = fact.once
                 self._parts[fact.part] = None
-                made[fact.part] = sample
+                made.append(sample)
         self.failure = "" if error is None else error.fact
         if made:
             self._renewed_s = t_s
@@ -183,31 +186,34 @@ class PolledStream:
         if error is None and facts and not made and self._is_stale(t_s):
             self.failure, code = "the device repeats an old interval", Code.STALE
         if code is not None:
-            made |= {part: sample for part, sample in self._failed(t_ns, code=code) if part not in made}
-        return list(made.values())
+            told = {sample.part for sample in made}
+            made += [sample for sample in self._failed(t_ns, code=code) if sample.part not in told]
+        return made
 
     def _is_stale(self, t_s: float) -> bool:
         period_s = self.profile.every_s
         return bool(period_s and self._renewed_s is not None and t_s - self._renewed_s > STALE_PERIODS * period_s)
 
-    def _failed(self, t_ns: int, *, code: Code) -> list[tuple[str, Sample]]:
+    def _failed(self, t_ns: int, *, code: Code) -> list[Sample]:
+        """Failed samples of the whole sensor and of its parts; of an event stream one without points."""
+        if not self.profile.every_s:
+            return [Sample.failed(t_ns, count=0, code=code)]
         whole = [""] if self.profile.rows_of() or not self._parts else []
-        parts = [*whole, *(part for part in self._parts if part)]
         return [
-            (part, Sample(t_ns, failed.values, failed.codes, part))
-            for part in parts
-            for failed in (Sample.failed(t_ns, count=self._rows.count(part), code=code),)
+            replace(Sample.failed(t_ns, count=self._rows.count(part), code=code), part=part)
+            for part in (*whole, *(part for part in self._parts if part))
         ]
 
 
+@dataclass(slots=True)
 class _Answer:
-    """What has come so far."""
+    """What has come so far, on the event loop's clock."""
 
-    def __init__(self, *, asked_s: float) -> None:
-        self.asked_s = asked_s
-        self.first_s: float | None = None
-        self.facts: list[Facts] = []
-        self.error: ReplyError | None = None
+    asked_s: float
+    first_s: float | None = None
+    last_s: float = 0.0
+    facts: list[Facts] = field(default_factory=list)
+    error: ReplyError | None = None
 
 
 def _code(error: ReplyError | None) -> Code | None:

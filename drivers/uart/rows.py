@@ -3,6 +3,8 @@
 Grammar of a stream row's `field`: alternatives ` | `, each a sum of fields ` + ` and ` - `; the first alternative all
 of whose fields the frame has is taken. `1-0:1.8.0 | 1-0:1.8.1 + 1-0:1.8.2` is the total, or the sum of the tariffs.
 A value that carries its unit is converted to the point's unit before `scale`.
+`via = "unit"` refuses a number whose unit is not printed; `via = "mod256"` gives the difference to the previous
+number of an 8-bit counter, nothing at first or after more than four minutes (it may have wrapped more than once).
 """
 
 from __future__ import annotations
@@ -53,6 +55,7 @@ BASES: Final = {
     "m/s": ("km/h", 3.6),
     "ft/s": ("km/h", 1.09728),
 }
+WRAP_NS: Final = 240 * 10**9
 _TERM: Final = re.compile(r"(?:^| (?P<sign>[+-]) )(?P<name>.+?)(?= [+-] |$)")
 _NUMBER: Final = re.compile(r"[+-]?\d+(\.\d*)?")
 _MISSING: Final = object()
@@ -64,6 +67,7 @@ class Rows:
 
     def __init__(self, profile: Profile) -> None:
         self.profile = profile
+        self._counters: dict[tuple[str, str], tuple[int, float]] = {}
         self._compiled: dict[str, tuple[tuple[Row, Point, tuple[Terms, ...]], ...]] = {}
 
     def count(self, part: str) -> int:
@@ -74,6 +78,9 @@ class Rows:
         """The sample of `facts`; None where the frame says nothing about any row of its part."""
         rows = self._of(facts.part)
         found = [_value(row, point, terms, facts.fields) for row, point, terms in rows]
+        for n, (row, _, _) in enumerate(rows):
+            if row.via == "mod256" and found[n][1] == Code.GOOD:
+                found[n] = self._step((facts.part, row.point), found[n][0], t_mono_ns=t_mono_ns)
         if all(code == Code.ABSENT for _, code in found):
             return None
         of_frame = _of_frame(facts)
@@ -83,6 +90,13 @@ class Rows:
             tuple(int(max(code, of_frame) if code < FIRST_BAD else code) for _, code in found),
             facts.part,
         )
+
+    def _step(self, key: tuple[str, str], raw: float, *, t_mono_ns: int) -> tuple[float, Code]:
+        before = self._counters.get(key)
+        self._counters[key] = (t_mono_ns, raw)
+        if before is None or t_mono_ns - before[0] > WRAP_NS:
+            return nan, Code.ABSENT
+        return (raw - before[1]) % 256, Code.GOOD
 
     def _of(self, part: str) -> tuple[tuple[Row, Point, tuple[Terms, ...]], ...]:
         kind = part.rstrip("0123456789")
@@ -113,6 +127,8 @@ def _value(row: Row, point: Point, alternatives: tuple[Terms, ...], fields: Mapp
         return nan, Code.ABSENT
     total = 0.0
     for sign, name in terms:
+        if row.via == "unit" and isinstance(fields[name], str):
+            return nan, Code.SENTINEL
         raw = _number(fields[name], point.unit)
         if not isfinite(raw) or raw in row.sentinel:
             return nan, Code.SENTINEL

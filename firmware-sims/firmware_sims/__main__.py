@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from firmware_sims.city import City
-from firmware_sims.control import obey, say, until_told
+from firmware_sims.control import Told, obey, say
 from firmware_sims.faults import NAMES
 from firmware_sims.single import DEVICES, run_device
 from firmware_sims.truth import Truth
@@ -17,18 +17,20 @@ from firmware_sims.truth import Truth
 
 async def run_city(folder: Path, *, truth_file: Path | None, seconds: float | None, seed: int, tcp_port: int) -> None:
     """Run the city; one JSON line on stdout when every port is there."""
+    told = Told()
     async with Truth(truth_file) as truth, City(folder, truth, seed=seed, tcp_port=tcp_port) as city:
         say({"ready": True, "ports": city.ports, "tcp": city.tcp})
-        await until_told(seconds=seconds, order=partial(obey, city))
+        await told.to_end(seconds=seconds, order=partial(obey, city))
 
 
 async def run_broker(port: int, *, seconds: float | None) -> None:
     """Run the broker on the loopback."""
     from firmware_sims.broker import Broker  # noqa: PLC0415 - the city needs none of it
 
+    told = Told()
     async with Broker(port=port) as broker:
         say({"ready": True, "port": broker.port})
-        await until_told(seconds=seconds)
+        await told.to_end(seconds=seconds)
 
 
 def _arguments() -> argparse.ArgumentParser:

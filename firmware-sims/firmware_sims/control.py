@@ -10,12 +10,13 @@ import stat
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final, TypeAlias
 
 from firmware_sims.city import City
 from firmware_sims.faults import Fault
 
-MAX_LINE_BYTES = 65536
+MAX_LINE_BYTES: Final = 65536
+Order: TypeAlias = Callable[[bytes], Awaitable[dict[str, object]]]
 
 
 def say(message: dict[str, object]) -> None:
@@ -48,24 +49,29 @@ async def obey(city: City, line: bytes) -> dict[str, object]:
     return {"done": order}
 
 
-async def until_told(
-    *, seconds: float | None = None, order: Callable[[bytes], Awaitable[dict[str, object]]] | None = None
-) -> None:
-    """Wait for SIGTERM, SIGINT, the end of stdin (where it is a pipe) or the given time; obey lines meanwhile."""
-    loop = asyncio.get_running_loop()
-    end = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, end.set)
-    feed = asyncio.create_task(_listen(end, order), name="stdin")
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await end.wait()
-    feed.cancel()
-    with suppress(asyncio.CancelledError):
-        await feed
+class Told:
+    """Waits for SIGTERM, SIGINT, the end of stdin (where it is a pipe) or a given time.
+
+    Make it inside the running loop before anything is announced: from then on a signal ends the program cleanly.
+    """
+
+    def __init__(self) -> None:
+        self.end = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self.end.set)
+
+    async def to_end(self, *, seconds: float | None = None, order: Order | None = None) -> None:
+        """Wait for the end; obey the lines of stdin meanwhile."""
+        feed = asyncio.create_task(_listen(self.end, order), name="stdin")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self.end.wait()
+        feed.cancel()
+        with suppress(asyncio.CancelledError):
+            await feed
 
 
-async def _listen(end: asyncio.Event, order: Callable[[bytes], Awaitable[dict[str, object]]] | None) -> None:
+async def _listen(end: asyncio.Event, order: Order | None) -> None:
     stdin = sys.stdin
     if stdin is None or stdin.closed or not _is_pipe(stdin.fileno()):
         return

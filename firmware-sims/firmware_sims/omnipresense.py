@@ -133,11 +133,11 @@ class OPS243:
         self.buffer += data
         answers: Answers = []
         while self.buffer:
-            if self.buffer[:1] in {b"\r", b"\n"}:
+            if self.buffer[0] in b"\r\n":
                 del self.buffer[:1]
                 continue
             size = 2
-            if self.buffer[1:2] in {b">", b"<", b"="}:
+            if self.buffer[1:2] and self.buffer[1] in b"><=":
                 size = self.buffer.find(b"\r") + 1
             if not size or len(self.buffer) < size:
                 break

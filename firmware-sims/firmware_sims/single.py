@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 
 from firmware_sims import omnipresense, plantower, ultrasonic, wavetronix
 from firmware_sims.city import build
-from firmware_sims.control import say, until_told
+from firmware_sims.control import Told, say
 from firmware_sims.device import Simulated
 from firmware_sims.faults import Fault, Faults
 from firmware_sims.faulty import Faulty
@@ -86,7 +86,8 @@ def wire_of(kind: Kind, options: argparse.Namespace, *, truth: Truth) -> PtyWire
 
 async def run_device(options: argparse.Namespace) -> None:
     """Run one device; a JSON line on stdout when its port is there."""
+    told = Told()
     async with Truth(options.truth) as truth, wire_of(DEVICES[options.name], options, truth=truth) as wire:
         where = {"port": str(wire.link)} if isinstance(wire, PtyWire) else {"tcp": wire.port}
         say({"ready": True, "device": options.name} | where)
-        await until_told(seconds=options.seconds)
+        await told.to_end(seconds=options.seconds)

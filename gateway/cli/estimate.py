@@ -44,7 +44,7 @@ class BusPlan:
 
 
 def buses(loaded: Loaded) -> Iterator[BusPlan]:
-    """The plan of every bus in the config's order. Reply times are a usual meter's until the daemon has learned them."""
+    """The plan of every bus. Reply times are a usual meter's: only the running daemon learns the real ones."""
     for name, bus in loaded.config.bus.items():
         here = {key: device for key, device in loaded.config.device.items() if device.bus == name}
         profiles = {key: loaded.profiles[key] for key in here}

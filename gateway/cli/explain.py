@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from gateway.cli.face import Face, wrapped
+from gateway.cli.face import Face
 
 
-@click.command()
+@click.command("help")
 @click.argument("code", required=False)
 @click.pass_context
 def command(context: click.Context, code: str | None) -> int:
@@ -43,12 +43,6 @@ def command(context: click.Context, code: str | None) -> int:
         })  # fmt: skip
         return 0
     face.data(f"{face.paint(found.code, 'bold')}  {filled(found.fact[lang], names, lang)}")
-    texts = [("likely", text[lang]) for text in found.likely] + [("do", found.do[lang]), ("more", found.more[lang])]
-    last = ""
-    for label, text in texts:
-        rows_ = wrapped(text, face.width(), first=10, rest=10)
-        face.data(f"  {'' if label == last else label:<8}{rows_[0]}")
-        for row_ in rows_[1:]:
-            face.data(row_)
-        last = label
+    causes = [("likely", text[lang]) for text in found.likely]
+    face.facts([*causes, ("do", found.do[lang]), ("more", found.more[lang])])
     return 0

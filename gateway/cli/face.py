@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TextIO
@@ -61,38 +61,47 @@ class Face:
         """Columns of the terminal, at least 40; the widest text we write is 110 columns."""
         return max(_NARROW, min(_WIDEST, shutil.get_terminal_size((100, 24)).columns))
 
-    def faults(self, faults: Iterable[Fault], *, stream: TextIO | None = None) -> None:
+    def faults(self, faults: Sequence[Fault], *, stream: TextIO | None = None) -> None:
         """Show faults: as text to `stream` (stderr unless told), or with --json one object a line to stdout."""
+        out = sys.stderr if stream is None else stream
         for fault in faults:
             told = spoken(fault, self.lang)
             if self.json:
                 self.emit({"schema": 1, "fault": told})
-            else:
-                for line in self._lines(told, sys.stderr if stream is None else stream):
-                    print(line, file=sys.stderr if stream is None else stream)
+                continue
+            for line in self._lines(told, out, alone=len(faults) == 1):
+                print(line, file=out)
 
-    def _lines(self, told: Mapping[str, Any], stream: TextIO) -> Iterator[str]:
-        level = told["level"]
-        head = self.paint(f"{level}[{told['code']}]", "red" if level == "error" else "yellow", stream=stream)
-        bare = f"{level}[{told['code']}]: "
-        rows = wrapped(told["fact"], self.width(), first=cells(bare), rest=2)
+    def _lines(self, told: Mapping[str, Any], stream: TextIO, *, alone: bool) -> Iterator[str]:
+        """The fault as text. Places and commands are never cut: they are clicked and copied."""
+        bare = f"{told['level']}[{told['code']}]"
+        head = self.paint(bare, "red" if told["level"] == "error" else "yellow", stream=stream)
+        rows = wrapped(told["fact"], self.width(), first=cells(bare) + 2, rest=2)
         yield f"{head}: {rows[0]}"
         yield from rows[1:]
-        likely = [f"{rank}. {text}" if len(told["likely"]) > 1 else text for rank, text in enumerate(told["likely"], 1)]
-        for label, texts in (
-            ("at", [told.get("at")]),
-            ("seen", [told.get("seen")]),
-            ("likely", likely),
-            ("do", [told["do"]]),
-        ):
-            for number, text in enumerate(text for text in texts if text):
-                mark = "" if number else label
-                if label == "at":
-                    yield f"  {self.paint(f'{mark:<8}', 'dim', stream=stream)}{text}"  # a place is never cut: it is clicked
-                    continue
-                rows = wrapped(text, self.width(), first=_INDENT, rest=_INDENT)
-                yield f"  {self.paint(f'{mark:<8}', 'dim', stream=stream)}{rows[0]}"
+        likely = told["likely"]
+        ranked = [f"{rank}. {text}" if len(likely) > 1 else text for rank, text in enumerate(likely, 1)]
+        texts = [("at", told.get("at", "")), ("seen", told.get("seen", "")), *(("likely", text) for text in ranked)]
+        texts += [("do", told["do"]), ("more", told["more"] if alone else "")]
+        last = ""
+        for label, text in texts:
+            if text:
+                rows = [text] if label == "at" else wrapped(text, self.width(), first=_INDENT, rest=_INDENT)
+                mark = self.paint(f"{'' if label == last else label:<8}", "dim", stream=stream)
+                yield f"  {mark}{rows[0]}"
                 yield from rows[1:]
+            last = label
+
+    def facts(self, rows: Sequence[tuple[str, str]]) -> None:
+        """Labelled texts to stdout, wrapped to the width; a label that repeats stands once."""
+        wide = min(14, max((cells(label) for label, _text in rows), default=0)) + 4
+        last = ""
+        for label, text in rows:
+            lines = wrapped(text, self.width(), first=wide, rest=wide)
+            self.data(f"  {padded('' if label == last else label, wide - 2)}{lines[0]}")
+            for line in lines[1:]:
+                self.data(line)
+            last = label
 
     def table(self, rows: Sequence[Sequence[str]], *, head: Sequence[str] = (), right: Sequence[int] = ()) -> None:
         """Columns to stdout. Where they do not fit the width, each row becomes a small block: no value is cut."""

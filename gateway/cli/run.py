@@ -7,7 +7,7 @@ import click
 from gateway.cli.face import Face
 
 
-@click.command()
+@click.command("run")
 @click.option("--once", is_flag=True, help="Read every device once, deliver, and stop.")
 @click.option("--dry-run", is_flag=True, help="Publish nothing.")
 @click.pass_obj

@@ -1,4 +1,4 @@
-"""Judgement of a config that has the right shape: the gateway itself, ids, names, places; shared tools of the judges."""
+"""Judgement of a config that has the right shape: the gateway, ids, names, places; tools of all judges."""
 
 from __future__ import annotations
 

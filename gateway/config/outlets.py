@@ -38,8 +38,8 @@ _SCHEMES: Final[Mapping[str, tuple[str, ...]]] = {
 _OTHER_SCHEMES: Final = {"tcp": "mqtt", "ssl": "mqtts", "tls": "mqtts", "ws": "mqtt", "wss": "mqtts"}
 _NEEDS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("influxdb", "v1"): ("database",),
-    ("influxdb", "v2"): ("org", "bucket", "token_file"),
-    ("influxdb", "v3"): ("database", "token_file"),
+    ("influxdb", "v2"): ("org", "bucket"),
+    ("influxdb", "v3"): ("database",),
     ("file", ""): ("path",),
 }
 UNBUILT: Final = frozenset({"ngsi-ld", "sparkplug"})  # kinds of the contract that this version does not have yet
@@ -61,6 +61,7 @@ def outlets(bench: Bench, *, memory: bool) -> None:
             bench.draft.add("CG-CFG-62", (*path, "kind"), kind=sink.kind)
         for key in sorted(set(bench.draft.data["sink"][name]) - KEYS[sink.kind]):
             bench.draft.add("CG-CFG-21", (*path, key), key=key, kind=sink.kind)
+        _token(bench, name, sink)
         for key in _NEEDS.get((sink.kind, sink.api if sink.kind == "influxdb" else ""), ()):
             if not getattr(sink, key) and bench.sound(*path, key):
                 bench.draft.add("CG-CFG-05", path, key=key, table=f"[sink.{name}]")
@@ -72,6 +73,17 @@ def outlets(bench: Bench, *, memory: bool) -> None:
             _mqtt(bench, name, sink)
     _apart(bench)
     _personal(bench)
+
+
+def _token(bench: Bench, name: str, sink: Sink) -> None:
+    """InfluxDB 2 and 3 need a token; a server on this machine may be one that asks for none (VictoriaMetrics)."""
+    if sink.kind != "influxdb" or sink.api == "v1" or sink.token_file or not bench.sound("sink", name, "token_file"):
+        return
+    hosts = [split.hostname or "" for split in map(_split, sink.urls) if split]
+    if hosts and all(_HOME.fullmatch(host) for host in hosts):
+        bench.draft.add("CG-CFG-64", ("sink", name), sink=name, warning=True)
+    else:
+        bench.draft.add("CG-CFG-05", ("sink", name), key="token_file", table=f"[sink.{name}]")
 
 
 def _urls(bench: Bench, name: str, sink: Sink) -> None:

@@ -5,6 +5,7 @@ Kept to draft 4, which is what Taplo ("Even Better TOML") understands.
 
 from __future__ import annotations
 
+import json
 from typing import Any, Final
 
 import msgspec
@@ -59,6 +60,11 @@ def exported() -> dict[str, Any]:
         row["patternProperties"] = {ID: row.pop("additionalProperties")}
         row["additionalProperties"] = False
     return {"$schema": DRAFT, "title": "citygate config, schema 1", **made}
+
+
+def text() -> str:
+    """The exported schema as the file config/citygate.schema.json holds it."""
+    return json.dumps(exported(), indent=2, ensure_ascii=False) + "\n"
 
 
 def _without_null(row: dict[str, Any]) -> dict[str, Any]:

@@ -112,8 +112,8 @@ LEVELS_TH: Final[tuple[tuple[str, str, str], ...]] = (
 """Names (English, Thai) and official colours of the Thai levels 1..5. The colours' hex values differ between sites."""
 SPAN_H: Final = {"pm2_5": 24, "pm10": 24, "o3": 8, "co": 8, "no2": 1, "so2": 1}
 """Hours that the averages for both indexes cover."""
-WHO_24H: Final = {"pm2_5": 15.0, "pm10": 45.0}
-"""WHO global air quality guidelines 2021, 24 h levels in ug/m3 (99th percentile of a year)."""
+WHO_24H: Final = {"pm2_5": (15.0, 25.0, 37.5, 50.0, 75.0), "pm10": (45.0, 50.0, 75.0, 100.0, 150.0)}
+"""WHO global air quality guidelines 2021, 24 h, ug/m3: the guideline level, then interim targets 4, 3, 2, 1."""
 
 
 def decimal(value: float | str | Decimal) -> Decimal:

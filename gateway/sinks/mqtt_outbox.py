@@ -106,7 +106,7 @@ class Outbox:
             await self._room.wait()
 
     def put(self, message: Message) -> None:
-        """Queue one message. A parcel of a parked topic, or one that no packet of this broker holds, goes no further."""
+        """Queue one message. A parcel of a parked topic, or one too large for this broker, goes no further."""
         refused = None if message.position is None else self._refused(message.topic)
         if message.position is not None and refused is not None:
             self._settle(message.position, *refused)

@@ -7,7 +7,7 @@ from math import nan
 
 import numpy as np
 
-from gateway.reading import Series
+from gateway.reading import Indicator, Series
 from gateway.window.piece import Floats, Ints, Layout, Piece, codes_of
 from gateway.window.quantile import percentile, weighted
 
@@ -98,6 +98,19 @@ def _states(layout: Layout, piece: Piece, before: Floats | None) -> list[tuple[f
         entered = before is not None and before[column] == before[column] and before[column] != piece.first[column]
         rows.append((float(piece.last[column]), float(piece.changes[index]) + float(entered)))
     return rows
+
+
+def figures(series: Series, layout: Layout, piece: Piece) -> tuple[Indicator, ...]:
+    """The 85th percentile of speed, where each vehicle is a record of its own."""
+    names = [series.points[column].name for column in layout.gauge.tolist()]
+    if series.every_ms is not None or series.kind != "traffic" or "speed" not in names or piece.sketch is not None:
+        return ()
+    column = names.index("speed")
+    n = piece.n[layout.gauge]
+    if piece.ordered is None or not n[column]:
+        return ()
+    value = float(percentile(piece.ordered, n, 0.85)[column])
+    return (Indicator("speed_p85", value, "type-7"),)
 
 
 def codes(piece: Piece) -> tuple[tuple[int, ...], ...]:

@@ -7,7 +7,7 @@ Excluded values (bad code, not finite) are NaN; sorting puts them last.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -62,6 +62,7 @@ class Piece:
         slots: distinct `every` slots of these rows: their number, or the rows' times where slots straddle pieces.
         sines, cosines: sums over the turning columns.
         broken: counters that fell inside the window. `changes`: per state point.
+        terms: sums for figures that need rows (gateway.window.derived).
         ordered: the gauge columns sorted, NaN last; dropped once the percentiles are taken.
         sketch: order statistics and their weights, where a longer window is too long for exact percentiles.
     """
@@ -81,6 +82,7 @@ class Piece:
     last: Floats
     broken: NDArray[np.bool_]
     changes: Ints
+    terms: Floats = field(default_factory=lambda: np.zeros(0))
     ordered: Floats | None = None
     sketch: tuple[Floats, Floats] | None = None
 
@@ -208,6 +210,7 @@ def merge(layout: Layout, parts: Sequence[Piece]) -> Piece:
         first=first,
         last=last,
         broken=broken,
+        terms=np.array([part.terms for part in parts]).sum(axis=0),
         changes=inside + _changed_between(firsts[:, layout.state], lasts[:, layout.state]),
     )
 

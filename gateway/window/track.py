@@ -12,6 +12,7 @@ import numpy as np
 from gateway.reading import LENGTHS_S, Aggregate, Reading, Series
 from gateway.window import finish
 from gateway.window.buffer import Buffer, Taken
+from gateway.window.derived import derived, terms, told
 from gateway.window.grid import HOUR_S, Grid, child
 from gateway.window.piece import Floats, Ints, Layout, Piece, measure, merge
 from gateway.window.quantile import joined, sketch, thinned
@@ -61,6 +62,7 @@ class Track:
         self._grid = grid
         self._grace_ms = grace_ms
         self._layout = Layout.of(series)
+        self._derived = derived(series)
         self._pack = Struct(f"{len(series.points)}d")
         rate_ms = series.every_ms or 1000
         self._levels = [
@@ -141,7 +143,9 @@ class Track:
             slots = np.sort(taken.times[~np.isnan(taken.values).all(axis=1), 0])
             if self._levels[0].length_s * 1000 % every_ms == 0:
                 slots = finish.filled(slots, start_ms=start, every_ms=every_ms)
-        self._levels[0].held[start] = measure(self._layout, taken.values, taken.mask, slots)
+        piece = measure(self._layout, taken.values, taken.mask, slots)
+        piece.terms = terms(self._derived, taken.values)
+        self._levels[0].held[start] = piece
 
     def _merge(self, k: int, start: int) -> None:
         level, layout = self._levels[k], self._layout
@@ -200,6 +204,7 @@ class Track:
             stats=finish.statistics(self.series, self._layout, piece, level.before.get(start)),
             counts=tuple(piece.n.tolist()),
             codes=finish.codes(piece),
+            indicators=told(self._derived, piece.terms) + finish.figures(self.series, self._layout, piece),
             rev=level.revs[start],
         )
 

@@ -63,6 +63,7 @@ class History:
     appended: dict = field(default_factory=dict)  # position -> set of (kind, payload)
     marked: dict = field(default_factory=dict)  # name -> list of values in order
     promise: Promise = field(default_factory=Promise)
+    lost: set = field(default_factory=set)  # positions that an opening named as lost though they were never promised
 
     def append(self, journal, kind, payload):
         position = journal.append(kind, payload)
@@ -78,6 +79,15 @@ class History:
     def promised(self, journal):
         self.promise = Promise(journal.first, journal.committed, dict(journal.marks))
 
+    def reopened(self, journal):
+        """After a crash: check; what is read now is promised, with these bytes."""
+        entries = self.check(journal)
+        self.appended = {entry.position: {(entry.kind, entry.payload)} for entry in entries}
+        self.lost |= set(range(journal.first, journal.next)) - set(self.appended)
+        for name, data in journal.marks.items():
+            self.marked[name] = self.marked[name][self.marked[name].index(data) :][:1]
+        self.promised(journal)
+
     def check(self, journal, *, promise=None, undamaged=True):
         """I1, I2, I3, I4 of an opened journal. With `undamaged`, no promised position may be named by a damage."""
         promise = promise or self.promise
@@ -88,7 +98,7 @@ class History:
             assert (entry.kind, entry.payload) in self.appended[entry.position], "I3 invented"
         if undamaged:
             kept = set(positions)
-            missing = [p for p in range(promise.first, promise.committed) if p not in kept]
+            missing = [p for p in range(promise.first, promise.committed) if p not in kept | self.lost]
             assert not missing, f"I2 lost {missing} of {promise}"
             assert journal.first <= promise.first
             assert journal.next >= promise.committed

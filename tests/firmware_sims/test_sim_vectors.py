@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from firmware_sims import plantower, ultrasonic, wavetronix
 from firmware_sims.city import build
 from firmware_sims.city_day import CityDay

@@ -7,7 +7,7 @@ import pytest
 import virtual_time
 from bus_sim import Bus
 
-from drivers.errors import BadFrame, NoReply, ReplyError
+from drivers.errors import ReplyError
 from drivers.modbus.master import Master
 from drivers.profile import Limits
 

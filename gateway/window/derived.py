@@ -1,0 +1,103 @@
+"""Figures that need values row by row, before they are averaged: they travel through windows as sums.
+
+Wind vectors (direction and speed of the same poll), space-mean speed (harmonic, weighted by vehicles) and the energy
+mean of sound levels cannot be had from the means of their points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+import numpy as np
+
+from gateway.indicators import wind
+from gateway.reading import Indicator, Series
+from gateway.window.piece import Floats
+
+Columns: TypeAlias = Callable[[Floats], Floats]
+Figures: TypeAlias = Callable[[float, list[float]], tuple[Indicator, ...]]
+SOUND: Final = ("noise_leq", "noise_level")
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """`columns(rows)` gives terms of sums, (rows x `width`), NaN if none; `figures(n, sums)` gives the result."""
+
+    width: int
+    columns: Columns
+    figures: Figures
+
+
+def derived(series: Series) -> tuple[Derived, ...]:
+    """What is to be summed for this series."""
+    place = {point.name: index for index, point in enumerate(series.points)}
+    found = []
+    if "wind_speed" in place and "wind_direction" in place:
+        found.append(_wind(place["wind_speed"], place["wind_direction"]))
+    if "speed" in place and series.kind == "traffic":
+        found.append(_speed(place["speed"], place.get("vehicle_count")))
+    found += [_sound(place[name], name) for name in SOUND if name in place]
+    return tuple(found)
+
+
+def _wind(speed: int, direction: int) -> Derived:
+    def columns(rows: Floats) -> Floats:
+        towards = np.radians(rows[:, direction])
+        return np.stack([-rows[:, speed] * np.sin(towards), -rows[:, speed] * np.cos(towards)], axis=1)
+
+    def figures(n: float, sums: list[float]) -> tuple[Indicator, ...]:
+        u, v = sums[0] / n, sums[1] / n
+        strength = float(np.hypot(u, v))
+        told = [Indicator("wind_speed_vector", strength, "vector-mean")]
+        if strength >= wind.NO_DIRECTION:
+            told.append(Indicator("wind_direction_vector", wind.bearing(-u, -v), "vector-mean"))
+        return tuple(told)
+
+    return Derived(2, columns, figures)
+
+
+def _speed(speed: int, count: int | None) -> Derived:
+    def columns(rows: Floats) -> Floats:
+        weight = np.ones(len(rows)) if count is None else rows[:, count]
+        used = (rows[:, speed] > 0) & (weight > 0)
+        slowness = np.divide(weight, rows[:, speed], out=np.full(len(rows), np.nan), where=used)
+        return np.stack([np.where(used, weight, np.nan), slowness], axis=1)
+
+    def figures(_n: float, sums: list[float]) -> tuple[Indicator, ...]:
+        return (Indicator("speed_space_mean", sums[0] / sums[1], "harmonic-mean"),)
+
+    return Derived(2, columns, figures)
+
+
+def _sound(level: int, name: str) -> Derived:
+    def columns(rows: Floats) -> Floats:
+        return np.asarray(10.0 ** (rows[:, level : level + 1] / 10.0))
+
+    def figures(n: float, sums: list[float]) -> tuple[Indicator, ...]:
+        return (Indicator(f"{name}_mean", 10.0 * float(np.log10(sums[0] / n)), "energy-mean"),)
+
+    return Derived(1, columns, figures)
+
+
+def terms(parts: tuple[Derived, ...], rows: Floats) -> Floats:
+    """For each figure: the number of rows that gave its terms, then their sums."""
+    found = []
+    for part in parts:
+        columns = part.columns(rows)
+        used = ~np.isnan(columns).any(axis=1)
+        found += [np.array([used.sum()]), columns[used].sum(axis=0)]
+    return np.concatenate(found) if found else np.zeros(0)
+
+
+def told(parts: tuple[Derived, ...], sums: Floats) -> tuple[Indicator, ...]:
+    """The figures of one window; none where no row gave terms."""
+    found: list[Indicator] = []
+    at = 0
+    for part in parts:
+        n, *rest = sums[at : at + part.width + 1].tolist()
+        at += part.width + 1
+        if n > 0:
+            found += part.figures(n, rest)
+    return tuple(found)

@@ -1,0 +1,184 @@
+"""The city as a process: the ready line, control lines, the truth, a clean end, little CPU."""
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import termios
+import time
+import tty
+from contextlib import contextmanager
+
+import pytest
+
+from firmware_sims.framing import rtu
+
+VOLTAGE = rtu(1, b"\x04\0\0\0\2")
+
+
+def wait_for(condition, timeout_s=10.0):
+    end = time.monotonic() + timeout_s
+    while not (found := condition()):
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.01)
+    return found
+
+
+@contextmanager
+def program(*arguments):
+    command = [sys.executable, "-m", "firmware_sims", *map(str, arguments)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as process:
+        try:
+            yield process, json.loads(process.stdout.readline())
+            process.terminate()
+            process.wait(10)
+        finally:
+            process.kill()
+
+
+def tell(process, order):
+    process.stdin.write(json.dumps(order) + "\n")
+    return json.loads(process.stdout.readline())
+
+
+@contextmanager
+def port(path, speed=termios.B9600):
+    fd = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+    try:
+        tty.setraw(fd)
+        settings = termios.tcgetattr(fd)
+        settings[4] = settings[5] = speed
+        termios.tcsetattr(fd, termios.TCSANOW, settings)
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def read(fd, size, timeout_s=3.0):
+    data, end = b"", time.monotonic() + timeout_s
+    while len(data) < size and time.monotonic() < end:
+        if select.select([fd], [], [], 0.05)[0]:
+            try:
+                part = os.read(fd, 4096)
+            except OSError:
+                break
+            if not part:
+                break
+            data += part
+    return data
+
+
+def truth(path, device):
+    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    return [line for line in lines if line["device"] == device]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_city_runs_and_ends(tmp_path, number):
+    with program("city", "--dir", tmp_path / "c", "--truth", tmp_path / "truth.jsonl") as (process, ready):
+        assert ready["ready"] is True
+        assert set(ready["ports"]) == {"pm-head", "rs485", "radar", "speed", "level"}
+        assert ready["tcp"]["plc"] > 0
+        with port(tmp_path / "c" / "rs485") as fd:
+            os.write(fd, VOLTAGE)
+            answer = read(fd, 9)
+        assert len(answer) == 9
+        (said,) = wait_for(lambda: truth(tmp_path / "truth.jsonl", "main-meter"))
+        assert "fault" not in said
+        assert 200 < said["values"]["voltage_l1"] < 250
+        process.send_signal(number)
+        assert process.wait(10) == 0
+    assert list((tmp_path / "c").iterdir()) == []
+
+
+def test_the_city_ends_with_its_stdin_or_its_time(tmp_path):
+    with program("city", "--dir", tmp_path / "c") as (process, _):
+        process.stdin.close()
+        assert process.wait(10) == 0
+    with program("city", "--dir", tmp_path / "c", "--seconds", 0.2) as (process, _):
+        assert process.wait(10) == 0
+
+
+def test_control_lines(tmp_path):
+    with program("city", "--dir", tmp_path / "c", "--truth", tmp_path / "truth.jsonl") as (process, _):
+        assert tell(process, {"fault": "exception", "device": "main-meter", "code": 2})["done"]
+        with port(tmp_path / "c" / "rs485") as fd:
+            os.write(fd, VOLTAGE)
+            assert read(fd, 5).hex() == "018402c2c1"
+            assert tell(process, {"heal": "main-meter"})["done"]
+            time.sleep(0.03)
+            os.write(fd, VOLTAGE)
+            assert len(read(fd, 9)) == 9
+            assert tell(process, {"unplug": "rs485"})["done"]
+            assert read(fd, 1) == b""
+        assert not (tmp_path / "c" / "rs485").is_symlink()
+        assert tell(process, {"replug": "rs485"})["done"]
+        with port(tmp_path / "c" / "rs485") as fd:
+            os.write(fd, VOLTAGE)
+            assert len(read(fd, 9)) == 9
+        assert tell(process, {"unplug": "plc"})["done"]
+        assert tell(process, {"replug": "plc"})["done"]
+        assert "quiet" in tell(process, {"fault": "quiet", "device": "canal"})["error"]
+        assert "nobody" in tell(process, {"fault": "silence", "device": "nobody"})["error"]
+        assert "error" in tell(process, ["what"])
+        assert "error" in tell(process, {"fault": "late", "device": "canal", "colour": 3})
+    notes = [line.get("fault") for line in truth(tmp_path / "truth.jsonl", "main-meter")]
+    assert notes == ["exception", None, None]
+
+
+def test_every_push_device_talks_and_truth_agrees(tmp_path):
+    with program("city", "--dir", tmp_path / "c", "--truth", tmp_path / "truth.jsonl"):
+        with port(tmp_path / "c" / "level") as fd:
+            line = read(fd, 12)
+        with port(tmp_path / "c" / "speed", termios.B19200) as fd:
+            speeds = read(fd, 60, timeout_s=12)
+        said = wait_for(lambda: [n for n in truth(tmp_path / "truth.jsonl", "canal") if "fault" not in n])
+        spoken = wait_for(lambda: [n for n in truth(tmp_path / "truth.jsonl", "speed-sign") if "fault" not in n])
+    assert line.startswith(b"R%04d\r" % round(said[0]["values"]["distance"] * 1000))
+    members = json.loads(speeds.split(b"\r\n")[0])
+    assert abs(members["speed"]) * 3.6 == pytest.approx(spoken[0]["values"]["speed"])
+
+
+def test_the_idle_city_needs_little(tmp_path):
+    """Readers on all ptys; CPU time by the process's own count, as a share of the time that passed."""
+    ticks = os.sysconf("SC_CLK_TCK")
+
+    def spent(process):
+        with open(f"/proc/{process.pid}/stat") as stat:
+            fields = stat.read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / ticks
+
+    with (
+        program("city", "--dir", tmp_path / "c") as (process, _),
+        port(tmp_path / "c" / "level") as a,
+        port(tmp_path / "c" / "pm-head") as b,
+    ):
+        started, before = time.monotonic(), spent(process)
+        read(a, 10_000, timeout_s=2)
+        assert len(read(b, 64, timeout_s=3)) >= 64
+        share = (spent(process) - before) / (time.monotonic() - started)
+    assert share < 0.3
+
+
+def test_single_device_with_a_fault(tmp_path):
+    link = tmp_path / "meter"
+    arguments = ("device", "eastron-sdm630", "--port-link", link, "--unit", 9, "--fault", "echo")
+    with program(*arguments) as (_, ready):
+        assert ready == {"ready": True, "device": "eastron-sdm630", "port": str(link)}
+        request = rtu(9, b"\x04\0\0\0\2")
+        with port(link) as fd:
+            os.write(fd, request)
+            assert read(fd, 17)[:8] == request
+    assert (
+        subprocess.run([sys.executable, "-m", "firmware_sims", "device", "a01nyub"], capture_output=True).returncode
+        == 2
+    )
+
+
+def test_the_broker_as_a_program():
+    with program("broker") as (process, ready):
+        assert ready["port"] > 0
+        process.terminate()
+        assert process.wait(10) == 0
