@@ -47,7 +47,7 @@ check: $(STAMP)
 
 bench: $(STAMP) parts
 	@mkdir -p build/bench
-	@$(PY) -m tests.bench
+	@$(PY) tests/bench $(ARGS)
 
 soak: $(STAMP) parts
 	@$(PY) -m pytest -m soak --timeout 7200 $(ARGS)

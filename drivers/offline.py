@@ -33,6 +33,7 @@ CAPTURE_FAMILIES: Final = {
     "gill-windsonic": ("gill-windsonic",),
     "dsmr-p1": ("dsmr-p1", "easymeter-q3d"),
     "iec62056-21": ("iec62056-21",),
+    "dlms-hdlc": ("kaifa-ma304",),
 }
 
 

@@ -83,7 +83,7 @@ def decode_registers(
         folder: a site's own profiles.
 
     Raises:
-        ProfileError: no such profile, or `request` is not written TABLE:ADDRESS:COUNT.
+        ProfileError: no such profile. ValueError: `request` is not written TABLE:ADDRESS:COUNT.
     """
     dashed = name.replace("_", "-")
     keys = families().get(dashed) or next((k for k in families().values() if dashed in k.profiles), None)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from gateway.codec import EVENT, RAW, WINDOW, Codec, UnknownSchema
+from gateway.health import rfc3339
 from gateway.journal import Entry, Journal
 from gateway.lanes import Lanes
 from gateway.reading import Event
@@ -104,7 +105,7 @@ def gap(device: str, *, now_ms: int, stream: str, reason: str, sink: str, epoch:
             "th": f"ข้อมูล {hole.n} รายการของ {device}/{stream} ถูกทิ้งก่อนส่งถึง {sink}",
         },
         body={
-            "stream": stream, "reason": reason, "sink": sink, "from_ms": hole.first_ms, "to_ms": hole.last_ms,
-            "n": hole.n, "gap_epoch": epoch, "gap_seq": [hole.first_seq, hole.last_seq],
+            "stream": stream, "reason": reason, "sink": sink, "from": rfc3339(hole.first_ms), "to": rfc3339(hole.last_ms),
+            "n": hole.n, "epoch": epoch, "seq": [hole.first_seq, hole.last_seq],
         },
     )  # fmt: skip

@@ -44,6 +44,8 @@ class Bus:
         self.endpoint = "bus"
         self.line: LineSettings = line(settings)
         self.requests = []
+        self.ends = []
+        self.keep = True
         self.dead = set(dead)
         self.echo = echo
         self._delay, self._memory, self._answer, self._mutate = delay, memory, answer, mutate
@@ -64,7 +66,8 @@ class Bus:
     async def write(self, data):
         now_s = self._loop.time()
         end_s = now_s + len(data) * self.line.char_s
-        self.requests.append((now_s, bytes(data)))
+        if self.keep:
+            self.requests.append((now_s, bytes(data)))
         if self.echo:
             self.put(bytes(data))
         unit, function, address, count = data[0], data[1], data[2] << 8 | data[3], data[4] << 8 | data[5]
@@ -86,6 +89,8 @@ class Bus:
             portion = frame[begin : begin + self._chunk]
             at_s += len(portion) * self.line.char_s
             self._loop.call_at(at_s, self.put, portion)
+        if self.keep:
+            self.ends.append(at_s)
 
     def put(self, data):
         """Bytes arrive at the master, from whomever."""

@@ -1,4 +1,4 @@
-"""Frames of every stream family, with independent check functions: written from the data sheets, sharing no code with drivers.
+"""Frames of every stream family, with independent check functions: from the data sheets, sharing no code with drivers.
 
 `EXAMPLES`: worked or recorded frames of devices.md, or frames built here from the published layout.
 """
@@ -112,6 +112,13 @@ P1 = telegram(
 MODE_D = b"/ESY5Q3DB1024 V3.04\r\n\r\n1-0:1.8.0*255(00052185.7825309*kWh)\r\n1-0:1.7.0*255(002124.86*W)\r\n!\r\n"
 
 
+def hdlc(data, *, addresses=b"\x41\x08\x83"):
+    head = pack(">H", 0xA000 | len(data) + len(addresses) + 7) + addresses + b"\x13"
+    head += pack("<H", crc(head, poly=0x8408, init=0xFFFF, reflected=True) ^ 0xFFFF)
+    body = head + data
+    return b"\x7e" + body + pack("<H", crc(body, poly=0x8408, init=0xFFFF, reflected=True) ^ 0xFFFF) + b"\x7e"
+
+
 def unstuffed(frame):
     out, escaped = bytearray(), False
     for byte in frame[1:-1]:
@@ -183,6 +190,9 @@ HOLDS = {  # family -> whether the check value of a frame is right; absent: the 
     ),
     "canoga": lambda f: xor(f) == 0,
     "adec_tdc": ft12_holds,
+    "dlms_hdlc": lambda f: (
+        crc(f[1:-2], poly=0x8408, init=0xFFFF, reflected=True) ^ 0xFFFF == int.from_bytes(f[-2:], "little")
+    ),
 }
 
 
@@ -303,6 +313,11 @@ EXAMPLES = [
         {"energy_import": 6.825, "power_active": 244, "voltage_l1": 230, "gas_total": 0.107},
     ),
     Example("easymeter-q3d", MODE_D, {"energy_import": 52185.7825309, "power_active": 2124.86}),
+    Example(
+        "kaifa-ma304",
+        hdlc(HEX("e6e7000f40000000090c07e00c0401102d1eff800000" + "020106000004d2")),
+        {"power_active_import": 1234},
+    ),
     Example(
         "iec62056-21",
         b"\x021.8.0(015882.692*kWh)\r\n16.7.0(000028*W)!\r\n\x03",

@@ -117,23 +117,26 @@ class Master:
             LinkError: the link is gone or not open.
         """
         key = (unit, table, address, count)
-        request, state, known = self._requests.get(key) or self._prepare(key, limits)
-        if known is not limits:
-            request, state, _ = self._prepare(key, limits)
-        alone = limits.outstanding
+        entry = self._requests.get(key)
+        if entry is None or entry[2] is not limits:
+            entry = self._prepare(key, limits)
+        request, state, _ = entry
+        turns, width = self._turns, limits.outstanding
         while True:
             if state.closed_until_s or state.not_before_s:
                 await self._admit(state, patience_s)
-            if not self._turns.take_now(alone):
-                await self._turns.take(priority, limit=alone)
+            if turns.held >= width or turns.waiting:
+                await turns.take(priority, limit=width)
+            else:
+                turns.held += 1
             try:
                 if state.closed_until_s and state.closed_until_s > asyncio.get_running_loop().time():
                     continue  # it fell silent while this read waited for its turn
-                if state.debts and alone == 1:
+                if state.debts and width == 1:
                     await self._settle(request, state)
                 return await self._ask(request, state)
             finally:
-                self._turns.give()
+                turns.give()
 
     def counters(self) -> WireCounters:
         """The figures now."""
@@ -154,7 +157,7 @@ class Master:
             echoes=tally.echoes,
             probes=sum(unit.probes for unit in units.values()),
             busy_s=tally.busy_s,
-            waiting=self._turns.waiting,
+            waiting=len(self._turns.waiting),
             units=units,
         )
 
@@ -212,7 +215,8 @@ class Master:
         loop = asyncio.get_running_loop()
         give_up_s = loop.time() + patience_s
         while (wait_s := state.closed_until_s - loop.time()) > 0:
-            if self._turns.take_now(1):
+            if not self._turns.held:
+                self._turns.held += 1
                 try:
                     await self._wire.look()
                 finally:

@@ -120,11 +120,11 @@ def block_of(table: str, items: Sequence[tuple[int, int, int]], *, limits: Limit
 
 
 def _gapless(items: Sequence[tuple[int, int, int]]) -> bool:
-    reach = items[0][1]
+    reach: int | None = None
     for begin, end, _ in sorted(items):
-        if begin > reach:
+        if reach is not None and begin > reach:
             return False
-        reach = max(reach, end)
+        reach = end if reach is None else max(reach, end)
     return True
 
 

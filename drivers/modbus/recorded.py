@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from drivers.checksum import crc16_modbus
-from drivers.errors import ProfileError
 from drivers.modbus.envelope import BIT_TABLES, EXCEPTION, FUNCTION
 
 Framing: TypeAlias = Literal["rtu", "tcp", "pdu"]
@@ -58,16 +57,16 @@ def span(text: str) -> Span:
     """The request written as `input:0:42`: table, protocol address, count.
 
     Raises:
-        ProfileError: it is not written so, or no such request exists.
+        ValueError: it is not written so, or no such request exists.
     """
     table, _, rest = text.partition(":")
     address, _, count = rest.partition(":")
     try:
         found = Span(table, int(address, 0), int(count, 0))
     except ValueError:
-        raise ProfileError(f"`{text}` is no request; write TABLE:ADDRESS:COUNT, for example input:0:42") from None
+        raise ValueError(f"`{text}` is no request; write TABLE:ADDRESS:COUNT, for example input:0:42") from None
     if table not in FUNCTION or found.count < 1 or found.address < 0 or found.address + found.count > 0x10000:
-        raise ProfileError(f"`{text}`: no such registers; tables are {', '.join(FUNCTION)}")
+        raise ValueError(f"`{text}`: no such registers; tables are {', '.join(FUNCTION)}")
     return found
 
 

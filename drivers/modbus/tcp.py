@@ -84,6 +84,22 @@ class TcpWire:
         return future
 
     def _received(self, data: bytes) -> None:
+        opened = None if self._rest else self._open.get(int.from_bytes(data[:2], "big"))
+        if opened is not None and data.startswith(opened[0].answer, 2) and len(data) == 9 + opened[0].byte_count:
+            self._answered(data, opened)  # the usual case: one whole answer that somebody waits for
+        else:
+            self._portion(data)
+
+    def _answered(self, adu: bytes, opened: _Open) -> None:
+        _, future, sent_s, _ = opened
+        del self._open[int.from_bytes(adu[:2], "big")]
+        now_s = self._loop.time() if self._loop is not None else sent_s
+        if not self._open:
+            self.tally.busy_s += now_s - self._busy_since_s
+        if not future.done():
+            future.set_result(Answer(adu[9:], now_s, now_s - sent_s))
+
+    def _portion(self, data: bytes) -> None:
         if self._rest:
             data = self._rest + data
             self._rest = b""
@@ -108,19 +124,21 @@ class TcpWire:
             return
         now_s = loop.time()
         number = adu[0] << 8 | adu[1]
-        opened = self._open.pop(number, None)
+        opened = self._open.get(number)
         if opened is None:
             self._unexpected(number, adu, now_s)
             return
+        request, future, sent_s, _ = opened
+        said = tcp_data(request, adu)
+        if isinstance(said, bytes):
+            self._answered(adu, opened)
+            return
+        del self._open[number]
         if not self._open:
             self.tally.busy_s += now_s - self._busy_since_s
-        request, future, sent_s, _ = opened
         if future.done():
             return
-        said = tcp_data(request, adu)
-        if said.__class__ is bytes:
-            future.set_result(Answer(said, now_s, now_s - sent_s))
-        elif isinstance(said, int):
+        if said is not None:
             future.set_exception(Refusal(said, now_s - sent_s))
         else:
             self.tally.foreign += 1

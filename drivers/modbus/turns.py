@@ -18,33 +18,25 @@ class Priority(IntEnum):
 class Turns:
     """At most `limit` holders at a time; a request that needs the wire for itself says limit 1.
 
-    The queue is as long as the number of tasks that wait in `take`, hence bounded by the devices of the wire.
+    A turn is free for the taking (`held += 1`) when nobody is `waiting` and fewer than the limit hold one. The queue is
+    as long as the number of tasks that wait in `take`, hence bounded by the devices of the wire.
     """
+
+    __slots__ = ("_count", "held", "waiting")
 
     def __init__(self) -> None:
         self.held = 0
+        self.waiting: list[tuple[int, int, int, asyncio.Future[None]]] = []
         self._count = 0
-        self._queue: list[tuple[int, int, int, asyncio.Future[None]]] = []
-
-    @property
-    def waiting(self) -> int:
-        """How many wait."""
-        return len(self._queue)
-
-    def take_now(self, limit: int) -> bool:
-        """A turn without waiting, if one is free and nobody waits."""
-        if self._queue or self.held >= limit:
-            return False
-        self.held += 1
-        return True
 
     async def take(self, priority: int, *, limit: int) -> None:
         """Wait for a turn; `give` it back."""
-        if self.take_now(limit):
+        if not self.waiting and self.held < limit:
+            self.held += 1
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._count += 1
-        heapq.heappush(self._queue, (priority, self._count, limit, turn))
+        heapq.heappush(self.waiting, (priority, self._count, limit, turn))
         try:
             await turn
         except asyncio.CancelledError:
@@ -55,12 +47,12 @@ class Turns:
     def give(self) -> None:
         """The turn is over; whoever is next and fits goes on."""
         self.held -= 1
-        while self._queue:
-            _, _, limit, turn = self._queue[0]
+        while self.waiting:
+            _, _, limit, turn = self.waiting[0]
             if turn.cancelled():
-                heapq.heappop(self._queue)
+                heapq.heappop(self.waiting)
             elif self.held < limit:
-                heapq.heappop(self._queue)
+                heapq.heappop(self.waiting)
                 self.held += 1
                 turn.set_result(None)
             else:

@@ -19,7 +19,8 @@ from drivers.uart.obis import entry, sets
 HEAD: Final = b"/"
 LONGEST: Final = 16384
 MBUS_TYPES: Final = {3: "gas", 7: "water"}
-_END: Final = re.compile(rb"\r?\n!(?:([0-9A-Fa-f]{4})|([0-9A-Fa-f]{0,3})\r?\n)")
+_END: Final = re.compile(rb"!(?:([0-9A-Fa-f]{4})|([0-9A-Fa-f]{0,3})\r?\n)")
+_END_BEGUN: Final = re.compile(rb"![0-9A-Fa-f]{0,3}\r?")
 _HEADER: Final = re.compile(r"/[A-Za-z]{3}[0-9A-Za-z][\x20-\x7e]*")
 _LINE: Final = re.compile(r"(?:\d{1,3}-\d{1,3}:[0-9A-F.]{3,12}(?:\*\d{1,3})?)?(?:\([ -'*-~]*\))+")
 _TIME: Final = re.compile(r"(\d{12})([SW]?)")
@@ -31,10 +32,12 @@ def cut(buffer: bytes) -> Cut | None:
     """From `/` to the `!` at a line's start; the check value over both and all between."""
     if skip := junk(buffer, HEAD):
         return Cut(skip)
-    end = _END.search(buffer, 0, LONGEST)
+    mark = buffer.find(b"\n!", 0, LONGEST) + 1
+    end = _END.match(buffer, mark) if mark else None
+    if end is None and mark and not _END_BEGUN.fullmatch(buffer, mark):
+        return Cut(mark + 1, reason="checksum")
     if end is None:
         return Cut(1, reason="endless") if len(buffer) > LONGEST else None
-    mark = buffer.index(b"!", end.start())
     printed = end[1] or end[2]
     if printed:
         good = int(printed, 16) == crc16_arc(buffer[: mark + 1])

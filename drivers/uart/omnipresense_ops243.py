@@ -20,23 +20,23 @@ from drivers.uart.family import Cut, Facts, Family, Value
 LONGEST: Final = 2048  # bytes of the longest line believed; object records have about 400
 TO_MPS: Final = {"mps": 1.0, "m/s": 1.0, "kmph": 1 / 3.6, "kmh": 1 / 3.6, "mph": 0.44704, "cmps": 0.01, "fps": 0.3048}
 _NUMBER: Final = re.compile(rb"\n\s*(-?\d{1,4}(?:\.\d{1,5})?)[ \t]*(?=[\r\n])")
+_START: Final = re.compile(rb"[{\n]")
+_STOP: Final = re.compile(rb"[\r\n{]")
 _TEXT_NUMBER: Final = re.compile(r"[+-]?\d+(\.\d+)?")
 
 
 def cut(buffer: bytes) -> Cut | None:
     """A JSON object, or a bare number between line ends; every other text (banner, settings echo) is junk."""
-    starts = [at for at in (buffer.find(b"{"), buffer.find(b"\n")) if at >= 0]
-    if not starts:
-        return Cut(len(buffer))
-    if starts[0 if len(starts) == 1 else starts.index(min(starts))]:
-        return Cut(min(starts))
+    start = _START.search(buffer)
+    if start is None or start.start():
+        return Cut(len(buffer) if start is None else start.start())
     if buffer[:1] == b"{":
         return _object(buffer)
-    end = re.search(rb"[\r\n{]", buffer[1:])
+    end = _STOP.search(buffer, 1)
     if end is None:
         return Cut(1) if len(buffer) > LONGEST else None
     number = _NUMBER.match(buffer)
-    return Cut(number.end(), frame=True) if number else Cut(end.start() + 1)
+    return Cut(number.end(), frame=True) if number else Cut(end.start())
 
 
 def _object(buffer: bytes) -> Cut | None:

@@ -53,6 +53,7 @@ class PolledStream:
 
     `unit` is its address on the wire. `parts` names lanes or channels expected to answer: they get failed samples
     when the device does not; parts that were heard once are added by themselves.
+    `failure` says why the last poll failed, "" where the device answered.
     """
 
     def __init__(self, wire: Wire, profile: Profile, *, unit: int = 1, parts: Sequence[str] = ()) -> None:
@@ -89,7 +90,7 @@ class PolledStream:
     async def poll(self) -> tuple[Sample, ...]:
         """One poll: one sample per part; none where the device has nothing new (no event, the same interval).
 
-        What failed is marked: TIMEOUT (nothing came), CRC (only rejected bytes came), EXCEPTION (it refused).
+        `failure` is "" where it answered. What failed is marked: TIMEOUT (nothing came), CRC (only rejected bytes came), EXCEPTION (it refused).
 
         Raises:
             LinkError: the wire itself is gone.
@@ -195,10 +196,10 @@ class PolledStream:
         return bool(period_s and self._renewed_s is not None and t_s - self._renewed_s > STALE_PERIODS * period_s)
 
     def _failed(self, t_ns: int, *, code: Code) -> list[Sample]:
-        """Failed samples of the whole sensor and of its parts; of an event stream one without points."""
+        """Failed samples of the whole sensor and of its parts; none of an event stream (`failure` tells it)."""
         if not self.profile.every_s:
-            return [Sample.failed(t_ns, count=0, code=code)]
-        whole = [""] if self.profile.rows_of() or not self._parts else []
+            return []
+        whole = [""] if self._rows.count("") else []
         return [
             replace(Sample.failed(t_ns, count=self._rows.count(part), code=code), part=part)
             for part in (*whole, *(part for part in self._parts if part))

@@ -57,6 +57,7 @@ BASES: Final = {
 }
 WRAP_NS: Final = 240 * 10**9
 _TERM: Final = re.compile(r"(?:^| (?P<sign>[+-]) )(?P<name>.+?)(?= [+-] |$)")
+_PART: Final = re.compile(r"|(lane|ch)\d{1,3}")
 _NUMBER: Final = re.compile(r"[+-]?\d+(\.\d*)?")
 _MISSING: Final = object()
 Terms = tuple[tuple[float, str], ...]
@@ -99,6 +100,8 @@ class Rows:
         return (raw - before[1]) % 256, Code.GOOD
 
     def _of(self, part: str) -> tuple[tuple[Row, Point, tuple[Terms, ...]], ...]:
+        if not _PART.fullmatch(part):
+            return ()  # an approach, or "no event": nothing that a profile has rows for
         kind = part.rstrip("0123456789")
         if kind not in self._compiled:
             rows = self.profile.rows_of(part)

@@ -19,13 +19,13 @@ LONGEST: Final = 600
 EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
 LANE: Final = 29  # hex characters: lane 1, volume 8, speed 4, occupancy 4, small 4, medium 4, large 4
 ERRORS: Final = (b"Failure", b"Invalid", b"Empty")
-_ANSWER: Final = re.compile(rb"Z0(\d{4})XD([^~\r]*)~\r?")
-_OTHER: Final = re.compile(rb"Z0\d{4}[A-Z0-9]{2}[^~\r]*(?:~\r?|\r)")
+_ANSWER: Final = re.compile(rb"Z0(\d{4})XD([^~\r]*)~")
+_OTHER: Final = re.compile(rb"Z0\d{4}[A-Z0-9]{2}[^~\r]*[~\r]")
 _PAYLOAD: Final = re.compile(rb"[0-9A-F]{8}(?:[0-9A-F]{29})*[0-9A-F]{4}")
 
 
 def cut(buffer: bytes) -> Cut | None:
-    """`Z0`, id, `XD`, payload with its sum, `~` CR; answers to other commands are frames without facts."""
+    """`Z0`, id, `XD`, payload with its sum, `~` (the CR is left); other answers are frames without facts."""
     if skip := junk(buffer, HEAD):
         return Cut(skip)
     match = _ANSWER.match(buffer)

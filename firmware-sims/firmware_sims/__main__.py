@@ -9,18 +9,25 @@ from functools import partial
 from pathlib import Path
 
 from firmware_sims.city import City
-from firmware_sims.control import Told, obey, say
+from firmware_sims.control import Told, follow, obey, say, scenario
 from firmware_sims.faults import NAMES
 from firmware_sims.single import DEVICES, run_device
 from firmware_sims.truth import Truth
 
 
-async def run_city(folder: Path, *, truth_file: Path | None, seconds: float | None, seed: int, tcp_port: int) -> None:
+async def run_city(options: argparse.Namespace) -> None:
     """Run the city; one JSON line on stdout when every port is there."""
     told = Told()
-    async with Truth(truth_file) as truth, City(folder, truth, seed=seed, tcp_port=tcp_port) as city:
+    orders = scenario(options.scenario) if options.scenario is not None else []
+    async with (
+        Truth(options.truth) as truth,
+        City(options.dir, truth, seed=options.seed, tcp_port=options.tcp) as city,
+        asyncio.TaskGroup() as tasks,
+    ):
         say({"ready": True, "ports": city.ports, "tcp": city.tcp})
-        await told.to_end(seconds=seconds, order=partial(obey, city))
+        play = tasks.create_task(follow(city, orders), name="scenario")
+        await told.to_end(seconds=options.seconds, order=partial(obey, city))
+        play.cancel()
 
 
 async def run_broker(port: int, *, seconds: float | None) -> None:
@@ -39,6 +46,7 @@ def _arguments() -> argparse.ArgumentParser:
     city = verbs.add_parser("city", help="the demo city on ptys and one TCP port")
     city.add_argument("--dir", type=Path, required=True, help="where the symlinks of the ports go")
     city.add_argument("--tcp", type=int, default=0, help="Modbus TCP port (0 = a free one)")
+    city.add_argument("--scenario", type=Path, help="control lines with `at` (s), obeyed at their times")
     device = verbs.add_parser("device", help="one simulated device")
     device.add_argument("name", choices=sorted(DEVICES))
     device.add_argument("--port-link", type=Path, help="symlink to the pty")
@@ -62,15 +70,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one verb until it is told to stop."""
     options = _arguments().parse_args(arguments)
     if options.verb == "city":
-        asyncio.run(
-            run_city(
-                options.dir,
-                truth_file=options.truth,
-                seconds=options.seconds,
-                seed=options.seed,
-                tcp_port=options.tcp,
-            )
-        )
+        asyncio.run(run_city(options))
     elif options.verb == "device":
         if (options.port_link is None) == (options.tcp is None):
             sys.stderr.write("give either --port-link or --tcp\n")

@@ -12,7 +12,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import random
+import time
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +30,7 @@ from firmware_sims.faults import Fault, Faults
 from firmware_sims.faulty import Faulty
 from firmware_sims.framing import RTU, TCP, Dress
 from firmware_sims.lines import RtuLine, Slave, TcpUnits
+from firmware_sims.quirks import afflict
 from firmware_sims.registers import RegisterUnit
 from firmware_sims.schneider import pm5xxx
 from firmware_sims.tcp import TcpWire
@@ -111,10 +114,13 @@ class City:
     tcp_port: int = 0
     faults: dict[str, Faults] = field(default_factory=dict)
     wires: dict[str, PtyWire | TcpWire] = field(default_factory=dict)
+    devices: dict[str, Simulated] = field(default_factory=dict)
+    _cures: dict[str, list[Callable[[], None]]] = field(default_factory=dict, repr=False)
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack, repr=False)
 
     async def __aenter__(self) -> Self:
         devices = build(self.seed)
+        self.devices = devices.by_id()
         self.faults = {name: Faults(dress, seed=self.seed + n) for n, (name, dress) in enumerate(DRESSES.items())}
         ends: dict[str, Simulated] = {
             "pm-head": Faulty(devices.air, self.faults["air-north"]),
@@ -163,13 +169,35 @@ class City:
         """
         self.faults[device].switch_on(fault)
 
+    def afflict(self, device: str, quirk: str) -> None:
+        """Give a device a quirk of its own (`quirks.NAMES`).
+
+        Raises:
+            KeyError: no such device.
+            ValueError: it cannot have this quirk.
+        """
+        self._cures.setdefault(device, []).append(afflict(self.devices[device], quirk, now_s=time.time()))
+
     def heal(self, device: str, fault: str | None = None) -> None:
-        """Switch one fault of a device off, or all.
+        """Switch one fault of a device off, or all faults and quirks.
 
         Raises:
             KeyError: no such device.
         """
         self.faults[device].heal(fault)
+        if fault is None:
+            for cure in reversed(self._cures.pop(device, [])):
+                cure()
+
+    def babble(self, wire: str, noise: str) -> None:
+        """Fill a pty's line with `noise`: "low" (0x00), "chatter" (random bytes) or "off".
+
+        Raises:
+            KeyError: no such wire or noise.
+        """
+        line = self.wires[wire]
+        if isinstance(line, PtyWire):
+            line.babble({"low": bytes, "chatter": random.Random(self.seed).randbytes, "off": None}[noise])
 
     async def unplug(self, wire: str) -> None:
         """Pull a wire's plug.

@@ -10,6 +10,7 @@ import stat
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from firmware_sims.city import City
@@ -28,13 +29,19 @@ def say(message: dict[str, object]) -> None:
 async def obey(city: City, line: bytes) -> dict[str, object]:
     """Do what one control line says; the answer tells what was wrong with it.
 
-    `{"fault": NAME, "device": ID, "rate": .., "delay_s": .., ...}`, `{"heal": ID, "fault": NAME?}`,
-    `{"unplug": WIRE}`, `{"replug": WIRE}`.
+    `{"fault": NAME, "device": ID, "rate": .., "delay_s": .., ...}`, `{"quirk": NAME, "device": ID}`,
+    `{"heal": ID, "fault": NAME?}`, `{"unplug": WIRE}`, `{"replug": WIRE}`, `{"babble": WIRE, "noise": "low"|"off"|..}`.
+    A key `at` (s, of scenario files) is ignored.
     """
     try:
         order: dict[str, Any] = json.loads(line)
-        if "heal" in order:
+        order.pop("at", None)
+        if "quirk" in order:
+            city.afflict(order["device"], order["quirk"])
+        elif "heal" in order:
             city.heal(order["heal"], order.get("fault"))
+        elif "babble" in order:
+            city.babble(order["babble"], order.get("noise", "low"))
         elif "unplug" in order:
             await city.unplug(order["unplug"])
         elif "replug" in order:
@@ -47,6 +54,32 @@ async def obey(city: City, line: bytes) -> dict[str, object]:
     except KeyError as error:
         return {"error": f"there is no {error}"}
     return {"done": order}
+
+
+def scenario(path: Path) -> list[tuple[float, bytes]]:
+    """Control lines of a file by their `at`, seconds after the start; blank lines and lines with # are skipped.
+
+    Raises:
+        ValueError: a line is no JSON object with a number `at`.
+    """
+    orders = []
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+        if not line.strip() or line.lstrip().startswith(b"#"):
+            continue
+        try:
+            orders.append((float(json.loads(line)["at"]), line))
+        except (ValueError, TypeError, KeyError) as error:
+            raise ValueError(f"{path}:{number}: no control line with `at`: {error!r}") from None
+    return sorted(orders)
+
+
+async def follow(city: City, orders: list[tuple[float, bytes]]) -> None:
+    """Do what a scenario says, at its times; each answer is a line on stdout."""
+    loop = asyncio.get_running_loop()
+    start = loop.time()
+    for at_s, line in orders:
+        await asyncio.sleep(start + at_s - loop.time())
+        say(await obey(city, line) | {"at": at_s})
 
 
 class Told:

@@ -30,6 +30,7 @@ NAMES: Final = (
     "wrong_function",  # a correct frame of another function code
     "foreign",  # somebody else's answer in front of the right one
     "duplicate",  # the answer comes twice
+    "missing",  # of an answer of several frames, one does not come
 )
 
 
@@ -189,6 +190,11 @@ def _other(strike: _Strike, at: int | None) -> Answers:
     return strike.each(lambda frame: strike.dress.reseal(frame[:at] + bytes([frame[at] ^ 7]) + frame[at + 1 :]))
 
 
+def _missing(strike: _Strike) -> Answers:
+    gone = strike.dice.randrange(len(strike.answers))
+    return [answer for n, answer in enumerate(strike.answers) if n != gone or len(strike.answers) == 1]
+
+
 _EFFECTS: Final[dict[str, Callable[[_Strike], Answers]]] = {
     "silence": lambda _strike: [],
     "bad_checksum": _flip,
@@ -205,4 +211,5 @@ _EFFECTS: Final[dict[str, Callable[[_Strike], Answers]]] = {
     "wrong_function": lambda strike: _other(strike, strike.dress.function_at),
     "foreign": lambda strike: [(0.0, strike.dress.foreign)] * bool(strike.dress.foreign) + strike.answers,
     "duplicate": lambda strike: strike.answers + strike.answers,
+    "missing": _missing,
 }

@@ -97,7 +97,7 @@ class OPS243:
         name, factor = _UNITS[self.unit]
         speed = round(line.speed_mps * factor, self.decimals)
         self.polls += 1
-        said = {"speed": abs(speed) / factor * 3.6}
+        said = {"speed": abs(speed) / factor * 3.6, "direction": float((speed > 0) - (speed < 0))}
         members: dict[str, object] = {}
         if "T" in self.flags:
             members["time"] = f"{now_s - (self.on_s or now_s):.3f}"

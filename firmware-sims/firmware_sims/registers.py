@@ -23,6 +23,7 @@ _WRITES: Final = {5, 6, 15, 16, 22, 23}
 _FORMATS: Final = {
     "u16": ">H", "s16": ">h", "u32": ">I", "s32": ">i", "u64": ">Q", "s64": ">q", "f32": ">f", "f64": ">d",
 }  # fmt: skip
+_COUNTS: Final = {name: struct.calcsize(form) // 2 for name, form in _FORMATS.items()}
 # What devices put where they have no value (devices.md 5.2, 5.6, 5.8).
 NOT_AVAILABLE: Final = {
     "u16": b"\xff\xff", "s16": b"\x80\x00", "u32": b"\xff" * 4, "s32": b"\x80\0\0\0", "u64": b"\xff" * 8,
@@ -57,7 +58,7 @@ class Cell:
     @property
     def count(self) -> int:
         """Registers it spans."""
-        return struct.calcsize(_FORMATS[self.type]) // 2
+        return _COUNTS[self.type]
 
     def encode(self, value: float | None) -> bytes:
         """Its bytes in wire order; None or NaN = not available."""

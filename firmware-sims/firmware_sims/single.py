@@ -80,8 +80,7 @@ def wire_of(kind: Kind, options: argparse.Namespace, *, truth: Truth) -> PtyWire
         end, session = line, lambda: line
     if options.tcp is None:
         return PtyWire(end, options.port_link, line=Line.parse(options.line or kind.line), note=truth.note)
-    end.note = truth.note
-    return TcpWire(session, talker=end, port=options.tcp)
+    return TcpWire(session, talker=end, port=options.tcp, note=truth.note)
 
 
 async def run_device(options: argparse.Namespace) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Protocol, Self
 
-from firmware_sims.device import Answers, Simulated, Speaking
+from firmware_sims.device import Answers, Note, Served, Simulated, Speaking, forget
 
 
 class Session(Protocol):
@@ -28,6 +28,7 @@ class TcpWire:
         talker: a pushing device whose frames go to every connection.
         limit: connections beyond this are closed at once, as small devices do.
         idle_s: a connection without a request for this long is closed.
+        note: where the talker's ground truth goes; frames without a connection are marked `nobody`.
     """
 
     session: Callable[[], Session] | None = None
@@ -37,6 +38,7 @@ class TcpWire:
     limit: int = 4
     idle_s: float = 60.0
     clock: Callable[[], float] = time.time
+    note: Note = forget
     refused: int = 0
     accepted: int = 0
     _server: asyncio.Server | None = None
@@ -45,6 +47,8 @@ class TcpWire:
     _timer: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> Self:
+        if self.talker is not None:
+            self.talker.note = self._noted
         await self.replug()
         self._speak()
         return self
@@ -115,6 +119,10 @@ class TcpWire:
         for writer in self._writers if data else ():
             _put(writer, data)
         self._timer = asyncio.get_running_loop().call_later(max(due_s - now_s, 0.0005), self._speak)
+
+    def _noted(self, served: Served) -> None:
+        heard = bool(self._writers)
+        self.note(served if heard else replace(served, fault=f"{served.fault}+nobody".strip("+")))
 
 
 def _put(writer: asyncio.StreamWriter, data: bytes) -> None:

@@ -25,6 +25,7 @@ from firmware_sims.device import Asked, Note, Served, Simulated, Speaking, forge
 from firmware_sims.uart import Line, heard
 
 _CHUNK_S: Final = 0.004  # bytes are written in portions of about this length
+_BABBLE_S: Final = 0.05
 _LOOK_S: Final = 0.02  # how often an unopened port is looked at
 _BAUDS: Final = {
     getattr(termios, f"B{baud}"): baud
@@ -254,6 +255,18 @@ class PtyWire:
         elif self.inverted or self._settings().baud != self.line.baud:
             trouble = f"{trouble}+garbled".strip("+")
         self.note(replace(served, fault=trouble))
+
+    def babble(self, noise: Callable[[int], bytes] | None) -> None:
+        """A transmitter that will not stop: `noise(size)` fills the line from now on; None ends it.
+
+        `bytes` gives the 0x00 of a line stuck low, `random.randbytes` chatter.
+        """
+        self._cancel("babble")
+        if noise is not None:
+            size = max(1, int(_BABBLE_S / self.line.char_s))
+            now = asyncio.get_running_loop().time()
+            self._send(noise(size), now)
+            self._at("babble", now + size * self.line.char_s, lambda: self.babble(noise))
 
     # --- timers
 

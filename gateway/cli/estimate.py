@@ -48,7 +48,7 @@ def buses(loaded: Loaded) -> Iterator[BusPlan]:
     for name, bus in loaded.config.bus.items():
         here = {key: device for key, device in loaded.config.device.items() if device.bus == name}
         profiles = {key: loaded.profiles[key] for key in here}
-        if not any(profile.speaks == "modbus" for profile in profiles.values()):
+        if not any(profile.by_registers for profile in profiles.values()):
             pushes = all(profile.speaks == "push" for profile in profiles.values())
             yield BusPlan(name, "listens" if pushes else "asked", tuple(here), {})
             continue

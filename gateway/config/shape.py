@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from difflib import get_close_matches
+from functools import cache
 from typing import Any, Final
 
 import msgspec
@@ -49,7 +50,9 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """The known name that was probably meant, or "" where none is close."""
     names = sorted(known)
     folded = {other.lower().replace("_", "-"): other for other in names}
-    found = get_close_matches(name.lower().replace("_", "-"), folded, n=1, cutoff=0.6)
+    wanted = name.lower().replace("_", "-")
+    found = get_close_matches(wanted, folded, n=1, cutoff=0.6)
+    found = found or [other for other in folded if len(wanted) > 2 and other.startswith(wanted)][:1]
     return folded[found[0]] if found else ""
 
 
@@ -66,6 +69,8 @@ def typed(draft: Draft) -> Config:
     faults = _faults(draft.data)
     _tell_all(draft, faults)
     for _pass in range(_PASSES):
+        if not faults:
+            break
         for path, error in faults:
             _leave_out(draft, path, error)
         faults = _faults(draft.data)
@@ -73,10 +78,15 @@ def typed(draft: Draft) -> Config:
 
 
 def _faults(data: Mapping[str, Any]) -> list[tuple[locate.Path, Any]]:
+    found = _validator().iter_errors(data)
+    return [(tuple(str(part) for part in error.absolute_path), error) for error in found]
+
+
+@cache
+def _validator() -> Any:
     import jsonschema  # noqa: PLC0415 - 100 ms that only a faulty config costs
 
-    found = jsonschema.Draft4Validator(plain()).iter_errors(data)
-    return [(tuple(str(part) for part in error.absolute_path), error) for error in found]
+    return jsonschema.Draft4Validator(plain())
 
 
 def _tell_all(draft: Draft, faults: Iterable[tuple[locate.Path, Any]]) -> None:

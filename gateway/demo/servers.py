@@ -195,5 +195,11 @@ def start_city(folder: Path) -> tuple[Child, dict[str, Any]]:
 def start_daemon(folder: Path, config: Path) -> Child:
     """The real daemon; ready when its local socket answers."""
     child = start("daemon", [sys.executable, "-m", "gateway", "--config", str(config), "run"], folder=folder)
-    wait_until(child, (folder / "state" / "citygate.sock").exists)
+    wait_until(child, lambda: _listens(folder / "state" / "citygate.sock"))
     return child
+
+
+def _listens(path: Path) -> bool:
+    """Whether a process answers at this unix socket; the file alone may be a dead daemon's."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        return sock.connect_ex(str(path)) == 0

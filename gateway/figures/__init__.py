@@ -38,7 +38,7 @@ class Figures:
         return replace(aggregate, indicators=(*aggregate.indicators, *found)) if found else aggregate
 
     def recall(self, aggregate: Aggregate) -> None:
-        """Note an aggregate of before the start, oldest first, so that figures over hours and days need not begin anew."""
+        """Note an aggregate of before the start, oldest first: figures over hours and days go on where they were."""
         self.attach(aggregate)
 
 

@@ -18,8 +18,10 @@ NOWCAST_STEP: Final = {"pm2_5": "0.1", "pm10": "1"}
 
 
 class Air:
-    """Keeps 24 hourly means per pollutant of one series. An hour counts with 75 % of its polls, a span with 75 % of
-    its hours; an average that falls short is left out, never given from the part that is there.
+    """Keeps the hourly means of a day, per pollutant of one series.
+
+    An hour counts with 75 % of its polls, a span with 75 % of its hours; an average that falls short is left out,
+    never given from the part that is there.
     """
 
     def __init__(self, look: Look) -> None:

@@ -7,27 +7,28 @@ from datetime import UTC, datetime
 from math import fsum, sqrt
 from typing import Final
 
-from gateway.figures.look import Look, told
+from gateway.figures.look import NEEDED, Look, told
 from gateway.indicators import energy, tariff
-from gateway.reading import LENGTHS_S, Aggregate, Indicator
+from gateway.reading import Aggregate, Indicator
 
 REGISTERS: Final = ("energy_import", "energy_total")
 LINES: Final = ("voltage_l1_l2", "voltage_l2_l3", "voltage_l3_l1")
 PHASES: Final = ("voltage_l1", "voltage_l2", "voltage_l3", "voltage")
+QUARTER_MS: Final = 900_000
 DAY_MS: Final = 86_400_000
-NEEDED: Final = 0.75
 
 
 class Energy:
-    """Figures of one meter. Demand comes from register differences between the ends of adjoining records, never from
-    sampled power; without a register it is the mean power, and its rule says so.
+    """Figures of one meter.
+
+    Demand comes with the aggregate, from register differences (gateway.window.derived); a meter without a register
+    has the mean power instead, and the rule says so.
     """
 
     def __init__(self, look: Look) -> None:
         self._look = look
         self._register = look.first(REGISTERS)
-        self._ends: dict[str, tuple[int, float]] = {}
-        self._quarters: dict[int, float] = {}
+        self._quarters: dict[int, tuple[float, float]] = {}
 
     def take(self, aggregate: Aggregate) -> Iterator[Indicator]:
         """The figures of this record, after noting it."""
@@ -39,30 +40,19 @@ class Energy:
             yield from self._day(aggregate)
 
     def _demand(self, aggregate: Aggregate) -> Iterator[Indicator]:
-        hours = LENGTHS_S[aggregate.stream] / 3600
-        kwh, rule = self._used(aggregate), "register"
+        self._quarters.pop(aggregate.start_ms, None)
+        kw = next((one.value for one in aggregate.indicators if one.name == "demand_kw"), None)
+        kwh = None if self._register is None else self._look.stat(aggregate, self._register, name="delta")
         if self._register is None:
             watts = self._look.whole(aggregate, "power_active", name="mean")
-            kwh, rule = (None, "") if watts is None else (watts / 1000 * hours, "mean-power")
-        if kwh is None:
-            return
-        self._quarters[aggregate.start_ms] = kwh
+            if watts is not None:
+                kw, kwh = watts / 1000, watts / 4000
+                coverage = self._look.coverage(aggregate, "power_active")
+                yield told("demand_kw", kw, rule="mean-power", span="15m", coverage=coverage)
+        if kw is not None and kwh is not None:
+            self._quarters[aggregate.start_ms] = kwh, kw
         for start in [start for start in self._quarters if start < aggregate.start_ms - 2 * DAY_MS]:
             del self._quarters[start]
-        coverage = self._look.coverage(aggregate, self._register or "power_active")
-        yield told("demand_kw", kwh / hours, rule=rule, span="15m", coverage=coverage)
-
-    def _used(self, aggregate: Aggregate) -> float | None:
-        """Energy from the end of the record before to the end of this one; None where the one before is missing."""
-        if self._register is None:
-            return None
-        before = self._ends.get(aggregate.stream)
-        last = self._look.whole(aggregate, self._register, name="last")
-        delta = self._look.stat(aggregate, self._register, name="delta")
-        if last is not None:
-            self._ends[aggregate.stream] = aggregate.end_ms, last
-        adjoins = before is not None and before[0] in {aggregate.start_ms, aggregate.end_ms}
-        return delta if adjoins and last is not None else None
 
     def _quality(self, aggregate: Aggregate) -> Iterator[Indicator]:
         look, span = self._look, aggregate.stream
@@ -92,15 +82,12 @@ class Energy:
 
     def _day(self, aggregate: Aggregate) -> Iterator[Indicator]:
         """Sums of the day's quarter-hours, where 75 % of them are known."""
-        quarters = {
-            start: kwh for start, kwh in self._quarters.items() if aggregate.start_ms <= start < aggregate.end_ms
-        }
-        hours = (aggregate.end_ms - aggregate.start_ms) / 3_600_000
-        share = len(quarters) / (hours * 4)
+        quarters = {at: one for at, one in self._quarters.items() if aggregate.start_ms <= at < aggregate.end_ms}
+        share = len(quarters) * QUARTER_MS / (aggregate.end_ms - aggregate.start_ms)
         if share < NEEDED:
             return
-        used = fsum(quarters.values())
-        peak = max(quarters.values()) * 4
+        used = fsum(kwh for kwh, _ in quarters.values())
+        peak = max(kw for _, kw in quarters.values())
         yield told("energy_day_kwh", used, rule="sum-of-15m", span="1d", coverage=share)
         yield told("demand_max_kw", peak, rule="block-15m", span="1d", coverage=share)
         if peak > 0:
@@ -109,5 +96,5 @@ class Energy:
         periods = {start: tariff.tou_period(datetime.fromtimestamp(start / 1000, UTC)) for start in quarters}
         if None not in periods.values():
             for period in ("on_peak", "off_peak"):
-                kwh = fsum(quarters[start] for start, one in periods.items() if one == period)
+                kwh = fsum(quarters[start][0] for start, one in periods.items() if one == period)
                 yield told(f"energy_{period}_kwh", kwh, rule="TH-TOU", span="1d", coverage=share)

@@ -97,8 +97,8 @@ class Log:
     ) -> None:
         self._store, self._memory, self._reader = store, memory, reader
         self._preamble, self._stamp = preamble, stamp
-        self._own = None if executor else ThreadPoolExecutor(1, "journal")
-        self._executor = executor or self._own
+        self._executor = executor or ThreadPoolExecutor(1, "journal")
+        self._owns_executor = executor is None
         self._turn = asyncio.Lock()
         self.damages: tuple[Damage, ...] = ()
         self.definition_kinds: frozenset[int] = frozenset()
@@ -158,6 +158,7 @@ class Log:
                 head = tuple(self._preamble())
                 if not await self._off_loop(lambda: self._flush(head, causes)):
                     raise CommitFailed(self.next - self.committed, tuple(causes))
+            self._executor.submit(self._store.prepare)
 
     def read(self, start: int, *, limit_bytes: int) -> list[Entry]:
         """Entries from `start` on (or from `first`), committed or not, until their payloads reach `limit_bytes`.
@@ -217,8 +218,8 @@ class Log:
             await self.commit()
         finally:
             await self._off_loop(self._shut)
-            if self._own:
-                self._own.shutdown()
+            if self._owns_executor:
+                self._executor.shutdown()
 
     def _shut(self) -> bool:
         self._store.close()

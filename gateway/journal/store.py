@@ -25,14 +25,14 @@ class Store:
 
     def __init__(self, disk: Disk, opened: Opened, *, segment_bytes: int, cap_bytes: int, checksum: int) -> None:
         self._disk = disk
+        self.segment_bytes, self.cap_bytes = segment_bytes, cap_bytes
         self._uuid, self._checksum, self._generation = opened.uuid, checksum, opened.generation
         self._file: File | None = opened.file
-        self._free = list(opened.free)
+        self._free = self._sound(opened.free)
         self._leaving: tuple[Segment, ...] = ()
         self._base = b""
         self._named = False
         self._mutex = threading.Lock()  # `drop` runs on the event loop, the rest in the commit's thread
-        self.segment_bytes, self.cap_bytes = segment_bytes, cap_bytes
         self.segments: tuple[Segment, ...] = tuple(opened.segments)
 
     @property
@@ -69,8 +69,9 @@ class Store:
         self.give_up()
         if not self._named:
             self._name_journal()
-        file = self._recycle(segment) or self._make(segment)
-        self._file, self._base = file, base
+        if not self._free:
+            self._make_spare()
+        self._file, self._base = self._recycle(segment), base
         with self._mutex:
             self.segments = (*self.segments, segment)
 
@@ -115,7 +116,7 @@ class Store:
         while self._leaving:
             segment = self._leaving[0]
             with contextlib.suppress(OSError):
-                if len(self._free) < SPARES and segment.size_bytes == self.segment_bytes and not segment.rebuilt:
+                if len(self._free) < SPARES and _has_size(self._disk, segment.name, self.segment_bytes):
                     spare = segment.name.replace(".seg", ".free")
                     self._disk.rename(segment.name, spare)
                     self._free.append(spare)
@@ -127,53 +128,71 @@ class Store:
                 continue
             return
 
+    def prepare(self) -> None:
+        """Make the next file ahead, once the present one is half full: zeroing takes long, and a commit should not.
+
+        Where the disk refuses, `rotate` will try again and say so.
+        """
+        active, spared = self.active, self.used_bytes + self.segment_bytes * (len(self._free) + 1)
+        if active and not self._free and active.end_bytes * 2 > active.size_bytes and spared <= self.cap_bytes:
+            with contextlib.suppress(OSError):
+                self._make_spare()
+
     def close(self) -> None:
         """Close the file and unlock the folder."""
         self.give_up()
         self._disk.unlock()
+
+    def _sound(self, spares: list[str]) -> list[str]:
+        """Of the spare files those of the right size; the others are removed."""
+        sound = [name for name in spares if _has_size(self._disk, name, self.segment_bytes)]
+        for name in {*spares} - {*sound[:SPARES]}:
+            with contextlib.suppress(OSError):
+                self._disk.remove(name)
+        return sound[:SPARES]
 
     def _name_journal(self) -> None:
         if IDENTITY not in self._disk.names():
             write_identity(self._disk, self._uuid)
         self._named = True
 
-    def _recycle(self, segment: Segment) -> File | None:
-        """A spare file with a new header under its new name. A spare that fails is removed."""
-        while self._free:
-            spare = self._free.pop()
-            file = None
-            try:
-                if self._disk.size(spare) == segment.size_bytes:
-                    file = self._disk.open(spare)
-                    file.write(segment.header(), offset=0)
-                    file.sync()
-                    self._disk.rename(spare, segment.name)
-                    self._disk.sync_folder()
-                    return file
-            except OSError:
-                if file is not None:
-                    with contextlib.suppress(OSError):
-                        file.close()
-            with contextlib.suppress(OSError):
-                self._disk.remove(spare)
-        return None
-
-    def _make(self, segment: Segment) -> File:
-        """A new file: header and zeros, synced, then its name, synced."""
-        draft = "new.tmp"
-        file = self._disk.create(draft)
+    def _make_spare(self) -> None:
+        """A new file of zeros. One that a crash left shorter is found by its size; what it holds is never trusted."""
+        name = file_name(self._generation + 1).replace(".seg", ".free")
+        file = self._disk.create(name)
         try:
-            zeros = bytes(min(ZEROS_BYTES, segment.size_bytes))
-            for offset in range(0, segment.size_bytes, len(zeros)):
-                file.write(zeros[: segment.size_bytes - offset], offset=offset)
-            file.write(segment.header(), offset=0)
+            zeros = bytes(min(ZEROS_BYTES, self.segment_bytes))
+            for offset in range(0, self.segment_bytes, len(zeros)):
+                file.write(zeros[: self.segment_bytes - offset], offset=offset)
             file.sync()
-            self._disk.rename(draft, segment.name)
-            self._disk.sync_folder()
         except OSError:
             with contextlib.suppress(OSError):
-                file.close()
+                self._disk.remove(name)
+            raise
+        finally:
             with contextlib.suppress(OSError):
-                self._disk.remove(draft)
+                file.close()
+        self._free.append(name)
+
+    def _recycle(self, segment: Segment) -> File:
+        """A spare file with a new header, synced, then under its new name, synced. One that fails is removed."""
+        spare = self._free.pop()
+        file = self._disk.open(spare)
+        try:
+            file.write(segment.header(), offset=0)
+            file.sync()
+            self._disk.rename(spare, segment.name)
+            self._disk.sync_folder()
+        except OSError:
+            for clean in (file.close, lambda: self._disk.remove(spare), lambda: self._disk.remove(segment.name)):
+                with contextlib.suppress(OSError):
+                    clean()
             raise
         return file
+
+
+def _has_size(disk: Disk, name: str, size_bytes: int) -> bool:
+    """Whether a file can serve as a segment."""
+    with contextlib.suppress(OSError):
+        return disk.size(name) == size_bytes
+    return False

@@ -14,10 +14,14 @@ import numpy as np
 
 from gateway.indicators import wind
 from gateway.reading import Indicator, Series
-from gateway.window.piece import Floats
+from gateway.window.finish import quantile
+from gateway.window.piece import Floats, Layout, Piece
 
 Columns: TypeAlias = Callable[[Floats], Floats]
 Figures: TypeAlias = Callable[[float, list[float]], tuple[Indicator, ...]]
+REGISTERS: Final = ("energy_import", "energy_total")
+BLOCK_MS: Final = 900_000
+EDGE_MS: Final = 5_000
 SOUND: Final = ("noise_leq", "noise_level")
 
 
@@ -101,3 +105,42 @@ def told(parts: tuple[Derived, ...], sums: Floats) -> tuple[Indicator, ...]:
         if n > 0:
             found += part.figures(n, rest)
     return tuple(found)
+
+
+def speed_p85(series: Series, layout: Layout, *, piece: Piece) -> tuple[Indicator, ...]:
+    """The 85th percentile of speed, where each vehicle is a record of its own."""
+    if series.every_ms is not None or series.kind != "traffic":
+        return ()
+    names = [series.points[column].name for column in layout.gauge.tolist()]
+    if "speed" not in names or not piece.n[layout.gauge[names.index("speed")]]:
+        return ()
+    value = float(quantile(layout, piece, share=0.85)[names.index("speed")])
+    return (Indicator("speed_p85", value, "type-7"),)
+
+
+def demand(series: Series, *, piece: Piece, before: Piece | None, end_ms: int) -> tuple[Indicator, ...]:
+    """The 15-minute demand in kW: the register's difference between the last readings of two adjoining blocks.
+
+    It is divided by the time between these readings. None where a block's last reading lies further than two periods
+    (at least 5 s) before its end: energy of a gap belongs to the whole gap and not to one block.
+    """
+    names = [point.name for point in series.points]
+    register = next((name for name in REGISTERS if name in names), None)
+    if register is None or series.kind != "energy" or before is None or series.every_ms is None:
+        return ()
+    at = names.index(register)
+    if series.points[at].kind != "counter" or not (piece.n[at] and before.n[at]):
+        return ()
+    slack_ms = max(2 * series.every_ms, EDGE_MS)
+    start_ms = int(before.last_ms[at])
+    last_ms = int(piece.last_ms[at])
+    kwh = float(piece.last[at] - before.last[at])
+    fell = kwh < 0 or piece.first[at] < before.last[at] or _broken(series, at, piece)
+    if fell or end_ms - BLOCK_MS - start_ms > slack_ms or end_ms - last_ms > slack_ms:
+        return ()
+    return (Indicator("demand_kw", round(kwh * 3_600_000 / (last_ms - start_ms), 6), "register", span="15m"),)
+
+
+def _broken(series: Series, column: int, piece: Piece) -> bool:
+    counters = [index for index, point in enumerate(series.points) if point.kind == "counter"]
+    return bool(piece.broken[counters.index(column)])

@@ -7,37 +7,36 @@ from math import nan
 
 import numpy as np
 
-from gateway.reading import Indicator, Series
+from gateway.reading import Series
 from gateway.window.piece import Floats, Ints, Layout, Piece, codes_of
 from gateway.window.quantile import percentile, weighted
 
 _CALM = 1e-9  # a resultant shorter than this has no direction
 
 
-def percentiles(layout: Layout, piece: Piece) -> tuple[Floats, Floats]:
-    """p50 and p95 of the gauge columns."""
+def quantile(layout: Layout, piece: Piece, *, share: float) -> Floats:
+    """The `share` (0..1) quantile of each gauge column, from sorted rows or from a sketch."""
     if piece.ordered is not None:
-        n = piece.n[layout.gauge]
-        return percentile(piece.ordered, n, 0.5), percentile(piece.ordered, n, 0.95)
+        return percentile(piece.ordered, piece.n[layout.gauge], share=share)
     if piece.sketch is not None:
-        return weighted(*piece.sketch, 0.5), weighted(*piece.sketch, 0.95)
-    none = np.full(len(layout.gauge), nan)
-    return none, none
+        return weighted(*piece.sketch, share=share)
+    return np.full(len(layout.gauge), nan)
 
 
-def statistics(series: Series, layout: Layout, piece: Piece, before: Floats | None) -> tuple[tuple[float, ...], ...]:
-    """Per point, its statistics; () where nothing counted. `before`: last values of the window right before, if any.
+def statistics(series: Series, layout: Layout, *, piece: Piece, before: Piece | None) -> tuple[tuple[float, ...], ...]:
+    """Per point, its statistics; () where nothing counted. `before`: the window right before, if any.
 
     A counter's delta runs from the last value of the window before (where that window adjoins), else from the first
     inside. A counter that fell was reset or has rolled over; which one cannot be told without its modulus, so the
     delta is undefined (NaN), never negative and never a guess. A state's changes count the step into the window.
     """
     found: list[tuple[float, ...]] = [()] * len(series.points)
+    earlier = None if before is None else before.last
     for columns, rows in (
         (layout.gauge, _gauges(layout, piece)),
-        (layout.counter, _counters(series, layout, piece, before)),
+        (layout.counter, _counters(series, layout, piece, earlier)),
         (layout.amount, zip(piece.sums.tolist())),
-        (layout.state, _states(layout, piece, before)),
+        (layout.state, _states(layout, piece, earlier)),
     ):
         if len(columns) == len(found):
             found = list(rows)
@@ -54,8 +53,8 @@ def _gauges(layout: Layout, piece: Piece) -> Sequence[tuple[float, ...]]:
     n = piece.n[layout.gauge]
     with np.errstate(invalid="ignore", divide="ignore"):
         std = np.where(n > 1, np.sqrt(piece.m2 / (n - 1)), nan)
-    middle, high = percentiles(layout, piece)
-    rows = [piece.mean, piece.low, piece.high, std, middle, high]
+    middle, upper = (quantile(layout, piece, share=share) for share in (0.5, 0.95))
+    rows = [piece.mean, piece.low, piece.high, std, middle, upper]
     if len(layout.turning):
         mean, spread = _directions(piece, n[layout.turning])
         rows = [row.copy() for row in rows]
@@ -98,19 +97,6 @@ def _states(layout: Layout, piece: Piece, before: Floats | None) -> list[tuple[f
         entered = before is not None and before[column] == before[column] and before[column] != piece.first[column]
         rows.append((float(piece.last[column]), float(piece.changes[index]) + float(entered)))
     return rows
-
-
-def figures(series: Series, layout: Layout, piece: Piece) -> tuple[Indicator, ...]:
-    """The 85th percentile of speed, where each vehicle is a record of its own."""
-    names = [series.points[column].name for column in layout.gauge.tolist()]
-    if series.every_ms is not None or series.kind != "traffic" or "speed" not in names or piece.sketch is not None:
-        return ()
-    column = names.index("speed")
-    n = piece.n[layout.gauge]
-    if piece.ordered is None or not n[column]:
-        return ()
-    value = float(percentile(piece.ordered, n, 0.85)[column])
-    return (Indicator("speed_p85", value, "type-7"),)
 
 
 def codes(piece: Piece) -> tuple[tuple[int, ...], ...]:

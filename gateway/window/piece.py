@@ -61,6 +61,7 @@ class Piece:
         polls: rows that hold at least one counted value.
         slots: distinct `every` slots of these rows: their number, or the rows' times where slots straddle pieces.
         sines, cosines: sums over the turning columns.
+        last_ms: when `last` was measured, UTC ms; without meaning where there is no value.
         broken: counters that fell inside the window. `changes`: per state point.
         terms: sums for figures that need rows (gateway.window.derived).
         ordered: the gauge columns sorted, NaN last; dropped once the percentiles are taken.
@@ -80,6 +81,7 @@ class Piece:
     sums: Floats
     first: Floats
     last: Floats
+    last_ms: Ints
     broken: NDArray[np.bool_]
     changes: Ints
     terms: Floats = field(default_factory=lambda: np.zeros(0))
@@ -108,15 +110,16 @@ def counted(values: Floats, codes: NDArray[np.uint8]) -> Floats:
     return values
 
 
-def measure(layout: Layout, rows: Floats, mask: NDArray[np.uint32], slots: int | Ints) -> Piece:
-    """The piece of `rows` (counted values, in the order they were measured), with their mask and slots."""
+def measure(layout: Layout, rows: Floats, *, mask: NDArray[np.uint32], t_ms: Ints, slots: int | Ints) -> Piece:
+    """The piece of `rows` (counted values, in the order they were measured), with their mask, times and slots."""
     there = rows == rows  # noqa: PLR0124 - false for NaN alone, and half the time of isnan
     n = there.sum(axis=0)
     gauge = _take(rows, layout.gauge)
     mean, m2 = _moments(gauge, n[layout.gauge])
     ordered = np.sort(gauge, axis=0)
     turns = np.radians(gauge[:, layout.turning])
-    first, last = _ends(rows, there)
+    columns = np.arange(rows.shape[1])
+    head, tail = there.argmax(axis=0), len(rows) - 1 - there[::-1].argmax(axis=0)
     return Piece(
         polls=int(there.any(axis=1).sum()),
         slots=slots,
@@ -129,8 +132,9 @@ def measure(layout: Layout, rows: Floats, mask: NDArray[np.uint32], slots: int |
         sines=np.nansum(np.sin(turns), axis=0),
         cosines=np.nansum(np.cos(turns), axis=0),
         sums=np.nansum(rows[:, layout.amount], axis=0),
-        first=first,
-        last=last,
+        first=rows[head, columns],
+        last=rows[tail, columns],
+        last_ms=t_ms[tail],
         broken=_fell(rows[:, layout.counter]),
         changes=_changed(rows[:, layout.state]),
         ordered=ordered,
@@ -152,12 +156,6 @@ def _moments(rows: Floats, n: Ints) -> tuple[Floats, Floats]:
             mean = np.where(there, rows, 0.0).sum(axis=0) / n
         away = np.where(there, rows - mean, 0.0)
     return mean, np.einsum("ij,ij->j", away, away)
-
-
-def _ends(rows: Floats, there: NDArray[np.bool_]) -> tuple[Floats, Floats]:
-    """First and last counted value of each column; NaN where there is none."""
-    columns = np.arange(rows.shape[1])
-    return rows[there.argmax(axis=0), columns], rows[len(rows) - 1 - there[::-1].argmax(axis=0), columns]
 
 
 def _filled(rows: Floats) -> Floats:
@@ -193,7 +191,9 @@ def merge(layout: Layout, parts: Sequence[Piece]) -> Piece:
     edges = np.empty((2 * len(parts), layout.count))
     edges[0::2], edges[1::2] = firsts, lasts
     broken = np.array([part.broken for part in parts]).any(axis=0) | _fell(edges[:, layout.counter])
-    first, last = _ends(edges, edges == edges)  # noqa: PLR0124
+    there = edges == edges  # noqa: PLR0124
+    columns = np.arange(layout.count)
+    head, tail = there.argmax(axis=0), len(edges) - 1 - there[::-1].argmax(axis=0)
     inside = np.array([part.changes for part in parts]).sum(axis=0)
     return Piece(
         polls=sum(part.polls for part in parts),
@@ -207,8 +207,9 @@ def merge(layout: Layout, parts: Sequence[Piece]) -> Piece:
         sines=np.array([part.sines for part in parts]).sum(axis=0),
         cosines=np.array([part.cosines for part in parts]).sum(axis=0),
         sums=np.array([part.sums for part in parts]).sum(axis=0),
-        first=first,
-        last=last,
+        first=edges[head, columns],
+        last=edges[tail, columns],
+        last_ms=np.array([part.last_ms for part in parts])[tail // 2, columns],
         broken=broken,
         terms=np.array([part.terms for part in parts]).sum(axis=0),
         changes=inside + _changed_between(firsts[:, layout.state], lasts[:, layout.state]),

@@ -19,7 +19,7 @@ Sketch: TypeAlias = tuple[Floats, Floats]
 SKETCH: Final = 64
 
 
-def percentile(ordered: Floats, n: Ints, share: float) -> Floats:
+def percentile(ordered: Floats, n: Ints, *, share: float) -> Floats:
     """The `share` (0..1) quantile of each column of `ordered` (sorted, NaN last, `n` numbers); NaN where n is 0."""
     place = np.maximum(n - 1, 0) * share
     low = place.astype(np.int64)
@@ -49,7 +49,7 @@ def joined(parts: Sequence[Sketch]) -> Sketch:
     return np.take_along_axis(values, order, axis=0), np.take_along_axis(weights, order, axis=0)
 
 
-def weighted(values: Floats, weights: Floats, share: float) -> Floats:
+def weighted(values: Floats, weights: Floats, *, share: float) -> Floats:
     """The quantile of each column of a joined sketch; type 7 where all weights are 1.
 
     A value of weight w stands in the middle of its w ranks; between two of them it is interpolated.

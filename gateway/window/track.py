@@ -3,55 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from math import inf
 from struct import Struct
 from typing import Final
 
 import numpy as np
 
-from gateway.reading import LENGTHS_S, Aggregate, Reading, Series
+from gateway.reading import LENGTHS_S, Aggregate, Indicator, Reading, Series
 from gateway.window import finish
 from gateway.window.buffer import Buffer, Taken
-from gateway.window.derived import derived, terms, told
-from gateway.window.grid import HOUR_S, Grid, child
-from gateway.window.piece import Floats, Ints, Layout, Piece, measure, merge
+from gateway.window.derived import BLOCK_MS, demand, derived, speed_p85, terms, told
+from gateway.window.grid import Grid
+from gateway.window.level import Level, levels_of
+from gateway.window.piece import Ints, Layout, Piece, measure, merge
 from gateway.window.quantile import joined, sketch, thinned
-from gateway.window.spans import Spans
 
 EXACT_ROWS: Final = 4_096  # windows of more polls take their percentiles from sketches
+EVENT_MS: Final = 1_000  # for that, streams of events are taken to bring one a second
 HOLD_MS: Final = 600_000  # how long after its longest window a sample can still be amended
 AHEAD_MS: Final = 3_600_000  # a window that begins later than this is of a clock that was stepped back: closed at once
 SILENCE_MS: Final = 86_400_000  # a longer silence between two calls is a step of the clock, not a gap
 NAMES: Final = {seconds: name for name, seconds in LENGTHS_S.items()}
 
 
-@dataclass(slots=True)
-class Level:
-    """What is known about one length, by the start of each window.
-
-    Attributes:
-        asked: whether its aggregates are issued; others are steps between.
-        exact: percentiles come from the rows; otherwise from the sketches of the level `child`, which `feeds` it.
-        held: closed pieces. before: last values of the adjoining window, from which counters begin.
-        waiting: windows with new samples. revs: revisions of those issued. done: all that were ever issued.
-        cursor: the next window that is issued empty if nothing comes.
-    """
-
-    length_s: int
-    asked: bool
-    exact: bool
-    child: int
-    feeds: bool = False
-    held: dict[int, Piece] = field(default_factory=dict)
-    before: dict[int, Floats] = field(default_factory=dict)
-    waiting: set[int] = field(default_factory=set)
-    revs: dict[int, int] = field(default_factory=dict)
-    done: Spans = field(default_factory=Spans)
-    cursor: int | None = None
-
-
 class Track:
-    """The windows of one series. `too_late` and `overrun` count samples that no record holds."""
+    """The windows of one series.
+
+    `too_late` and `overrun` count samples that no record holds, `left_out` longer windows that could not be amended.
+    """
 
     def __init__(
         self, series: Series, *, steps: tuple[int, ...], asked: frozenset[int], grid: Grid, grace_ms: int
@@ -59,27 +38,19 @@ class Track:
         self.series = series
         self.too_late = 0
         self.overrun = 0
+        self.left_out = 0
         self._grid = grid
         self._grace_ms = grace_ms
         self._layout = Layout.of(series)
         self._derived = derived(series)
         self._pack = Struct(f"{len(series.points)}d")
-        rate_ms = series.every_ms or 1000
-        self._levels = [
-            Level(
-                length_s=length,
-                asked=length in asked,
-                exact=length * 1000 <= EXACT_ROWS * rate_ms,
-                child=child(k, steps) if k else -1,
-            )
-            for k, length in enumerate(steps)
-        ]
-        for level in self._levels[1:]:
-            self._levels[level.child].feeds |= not level.exact
-        self._keep_s = max(level.length_s for level in self._levels if level.length_s <= HOUR_S)
+        self._scale = np.array([10.0**point.digits for point in series.points])
+        self._levels = levels_of(steps, asked, exact_s=EXACT_ROWS * (series.every_ms or EVENT_MS) / 1000)
         self._rows_s = max(level.length_s for level in self._levels if level.exact)
         self._rows: dict[int, Taken] = {}
         self._open: dict[int, Buffer] = {}
+        self._wake_ms = inf  # nothing is due before
+        self._now_ms = 0
         self.low = self.high = 0  # the base window that `current` holds; empty when there is none
         self.current = Buffer(self._pack)
 
@@ -87,13 +58,15 @@ class Track:
 
     def place(self, reading: Reading) -> None:
         """Add a reading that does not belong to the current base window."""
-        start, end = self._grid.window(reading.t_ms, self._levels[0].length_s)
+        base = self._levels[0]
+        start, end = self._grid.window(reading.t_ms, base.length_s)
         buffer = self._open.get(start)
         if buffer is None:
-            if start not in self._rows and self._levels[0].done.covers(start) and start not in self._levels[0].revs:
+            if base.gone(start):
                 self.too_late += 1
                 return
             buffer = self._open[start] = Buffer(self._pack)
+            self._wake_ms = min(self._wake_ms, end + self._grace_ms)
             for level in self._levels:
                 if level.cursor is None:
                     level.cursor = self._grid.window(reading.t_ms, level.length_s)[0]
@@ -104,21 +77,24 @@ class Track:
 
     def close(self, now_ms: int) -> Iterator[Aggregate]:
         """Windows that are due at `now_ms`, and amendments of issued ones whose samples came later."""
+        stepped_back = now_ms < self._now_ms
+        self._now_ms = now_ms
+        if now_ms < self._wake_ms and not stepped_back:
+            return
         base = self._levels[0]
-        for start in sorted(start for start in self._open if self._due(start, base, now_ms)):
+        for start in sorted(start for start in self._open if self._due(start, base)):
             self._measure(start, self._open.pop(start))
-            base.waiting.add(start)
-            for level in self._levels[1:]:
+            for level in self._levels:
                 level.waiting.add(self._grid.window(start, level.length_s)[0])
             self.low = self.high = 0
         for k, level in enumerate(self._levels):
-            for start in sorted(start for start in level.waiting if self._due(start, level, now_ms)):
+            while due := [start for start in level.waiting if self._due(start, level)]:
+                start = min(due)
                 level.waiting.discard(start)
-                if k:
-                    self._merge(k, start)
                 yield from self._issue(k, start)
-            yield from self._silent(level, now_ms)
-        self._prune(now_ms)
+            yield from self._silent(level)
+        self._prune()
+        self._wake_ms = self.next_close_ms() or inf
 
     def next_close_ms(self) -> int | None:
         """When `close` has something to do; None while nothing waits."""
@@ -129,69 +105,77 @@ class Track:
                 ends.append(self._grid.window(level.cursor, level.length_s)[1])
         return min(ends) + self._grace_ms if ends else None
 
-    def _due(self, start: int, level: Level, now_ms: int) -> bool:
-        return self._grid.window(start, level.length_s)[1] + self._grace_ms <= now_ms or start > now_ms + AHEAD_MS
+    def _due(self, start: int, level: Level) -> bool:
+        over = self._grid.window(start, level.length_s)[1] + self._grace_ms <= self._now_ms
+        return over or start > self._now_ms + AHEAD_MS
 
-    def _measure(self, start: int, buffer: Buffer) -> None:
-        taken = buffer.taken()
-        if start in self._rows:
-            taken = self._rows[start].joined(taken)
-        self._rows[start] = taken
-        every_ms = self.series.every_ms
+    def _measure(self, start: int, buffer: Buffer | None = None) -> None:
+        """The piece of a base window, from its buffer and what is held of it."""
+        rows = self._rows.get(start)
+        if buffer is not None:
+            rows = buffer.taken() if rows is None else rows.joined(buffer.taken())
+        if rows is None:
+            return
+        self._rows[start] = rows
+        values, t_ms, every_ms = rows.values, rows.times[:, 0], self.series.every_ms
         slots: int | Ints = 0
         if every_ms is not None:
-            slots = np.sort(taken.times[~np.isnan(taken.values).all(axis=1), 0])
+            slots = np.sort(t_ms[~np.isnan(values).all(axis=1)])
             if self._levels[0].length_s * 1000 % every_ms == 0:
                 slots = finish.filled(slots, start_ms=start, every_ms=every_ms)
-        piece = measure(self._layout, taken.values, taken.mask, slots)
-        piece.terms = terms(self._derived, taken.values)
+        piece = measure(self._layout, values, mask=rows.mask, t_ms=t_ms, slots=slots)
+        piece.terms = terms(self._derived, values)
         self._levels[0].held[start] = piece
+        if len(self._levels) > 1:
+            rows.packed(self._scale)
 
-    def _merge(self, k: int, start: int) -> None:
-        level, layout = self._levels[k], self._layout
+    def _merge(self, level: Level, start: int) -> None:
+        """The piece of a longer window, from those of the level below."""
         end = self._grid.window(start, level.length_s)[1]
         below = self._levels[level.child]
         parts = [below.held[at] for at in sorted(below.held) if start <= at < end]
-        piece = merge(layout, parts)
+        piece = level.held[start] = merge(self._layout, parts)
         if level.exact:
-            rows = [self._rows[at].values for at in sorted(self._rows) if start <= at < end]
-            piece.ordered = np.sort(np.concatenate(rows)[:, layout.gauge], axis=0)
+            rows = [self._rows[at].values[:, self._layout.gauge] for at in sorted(self._rows) if start <= at < end]
+            piece.ordered = np.sort(np.concatenate(rows), axis=0)
         else:
             piece.sketch = joined([part.sketch for part in parts if part.sketch is not None])
-        level.held[start] = piece
 
     def _issue(self, k: int, start: int) -> Iterator[Aggregate]:
         level = self._levels[k]
+        if level.gone(start) or (k and start in level.revs and self._over(start, self._levels[level.child].top_s)):
+            self.left_out += 1
+            return
+        if k:
+            self._merge(level, start)
+        elif level.held[start].ordered is None:
+            self._measure(start)
         piece = level.held[start]
-        rev = level.revs[start] + 1 if start in level.revs else 0
-        old = not rev and level.done.covers(start)
+        level.issue(start, self._grid)
         end = self._grid.window(start, level.length_s)[1]
-        if not old:
-            level.revs[start] = rev
-            level.done.add(start, end)
-            earlier = level.held.get(self._grid.window(start - 1, level.length_s)[0])
-            if earlier is not None:
-                level.before[start] = earlier.last
-            if level.asked:
-                yield self._aggregate(level, start, end)
-            later = level.held.get(end)
-            if rev and later is not None and end in level.revs and level.before.get(end) is not piece.last:
-                level.waiting.add(end)  # its counters began where this window ended
-        self._compact(k, piece)
+        if level.asked:
+            yield self._aggregate(level, start, end)
+        later = level.before.get(end)
+        if later is not None and later is not piece and end in level.revs and self._ends_otherwise(later, piece):
+            level.waiting.add(end)  # its counters began where this window ended before
+        self._compact(level, piece)
 
-    def _compact(self, k: int, piece: Piece) -> None:
+    def _ends_otherwise(self, one: Piece, other: Piece) -> bool:
+        columns = np.concatenate((self._layout.counter, self._layout.state))
+        return not np.array_equal(one.last[columns], other.last[columns], equal_nan=True)
+
+    def _compact(self, level: Level, piece: Piece) -> None:
         """Leave a sketch where a longer window needs one, and let the sorted rows go."""
-        n = piece.n[self._layout.gauge]
-        if not self._levels[k].feeds:
+        if not level.feeds:
             piece.sketch = None
         elif piece.ordered is not None:
-            piece.sketch = sketch(piece.ordered, n)
+            piece.sketch = sketch(piece.ordered, piece.n[self._layout.gauge])
         elif piece.sketch is not None:
             piece.sketch = thinned(*piece.sketch)
         piece.ordered = None
 
     def _aggregate(self, level: Level, start: int, end: int) -> Aggregate:
-        piece, every_ms = level.held[start], self.series.every_ms
+        piece, before, every_ms = level.held[start], level.before.get(start), self.series.every_ms
         return Aggregate(
             series=self.series,
             stream=NAMES[level.length_s],
@@ -201,22 +185,26 @@ class Track:
             coverage=None
             if every_ms is None
             else finish.coverage(piece, start_ms=start, end_ms=end, every_ms=every_ms),
-            stats=finish.statistics(self.series, self._layout, piece, level.before.get(start)),
+            stats=finish.statistics(self.series, self._layout, piece=piece, before=before),
             counts=tuple(piece.n.tolist()),
             codes=finish.codes(piece),
-            indicators=told(self._derived, piece.terms) + finish.figures(self.series, self._layout, piece),
+            indicators=self._figures(piece, before, end - start, end),
             rev=level.revs[start],
         )
 
+    def _figures(self, piece: Piece, before: Piece | None, length_ms: int, end_ms: int) -> tuple[Indicator, ...]:
+        found = told(self._derived, piece.terms) + speed_p85(self.series, self._layout, piece=piece)
+        return found + (demand(self.series, piece=piece, before=before, end_ms=end_ms) if length_ms == BLOCK_MS else ())
+
     # --- gaps, and letting go
 
-    def _silent(self, level: Level, now_ms: int) -> Iterator[Aggregate]:
+    def _silent(self, level: Level) -> Iterator[Aggregate]:
         """Windows of a polled series in which nothing came at all: a gap is data."""
         if level.cursor is None or self.series.every_ms is None:
             return
-        if not now_ms - SILENCE_MS <= level.cursor <= now_ms + AHEAD_MS:
-            level.cursor = self._grid.window(now_ms - self._grace_ms, level.length_s)[0]
-        while self._due(level.cursor, level, now_ms):
+        if not self._now_ms - SILENCE_MS - level.length_s * 1000 <= level.cursor <= self._now_ms + AHEAD_MS:
+            level.cursor = self._grid.window(self._now_ms - self._grace_ms, level.length_s)[0]
+        while self._due(level.cursor, level):
             start, end = self._grid.window(level.cursor, level.length_s)
             level.cursor = end
             if level.done.covers(start):
@@ -240,21 +228,15 @@ class Track:
             codes=((),) * many,
         )
 
-    def _prune(self, now_ms: int) -> None:
+    def _prune(self) -> None:
         for level in self._levels:
-            top_s = self._keep_s if level.length_s < HOUR_S else self._levels[-1].length_s
             known = level.held.keys() | level.revs.keys() | level.before.keys()
-            newest = max(level.held, default=0)
-            for start in known:
-                if self._over(start, top_s, now_ms):
-                    level.revs.pop(start, None)
-                    level.before.pop(start, None)
-                    if start != newest:
-                        level.held.pop(start, None)
-        for start in [start for start in self._rows if self._over(start, self._rows_s, now_ms)]:
+            level.forget({start for start in known if self._over(start, level.top_s)})
+        for start in [start for start in self._rows if self._over(start, self._rows_s)]:
             del self._rows[start]
 
-    def _over(self, start: int, length_s: int, now_ms: int) -> bool:
+    def _over(self, start: int, length_s: int) -> bool:
         """Whether the window of `length_s` that holds `start` can be issued or amended no more."""
         end = self._grid.window(start, length_s)[1]
-        return end + HOLD_MS < now_ms or self._grid.window(start, self._levels[-1].length_s)[0] > now_ms + AHEAD_MS
+        ahead = self._grid.window(start, self._levels[-1].length_s)[0] > self._now_ms + AHEAD_MS
+        return end + HOLD_MS < self._now_ms or ahead

@@ -38,6 +38,11 @@ class Windows:
         return sum(track.too_late for track in self._tracks.values())
 
     @property
+    def left_out(self) -> int:
+        """Amendments of longer windows that could not be made, because their parts were gone."""
+        return sum(track.left_out for track in self._tracks.values())
+
+    @property
     def overrun(self) -> int:
         """Readings beyond the number that one base window may hold."""
         return sum(track.overrun for track in self._tracks.values())

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from firmware_sims.control import scenario
 from firmware_sims.framing import rtu
 
 VOLTAGE = rtu(1, b"\x04\0\0\0\2")
@@ -118,6 +119,8 @@ def test_control_lines(tmp_path):
         with port(tmp_path / "c" / "rs485") as fd:
             os.write(fd, VOLTAGE)
             assert len(read(fd, 9)) == 9
+        assert tell(process, {"babble": "level", "noise": "chatter"})["done"]
+        assert tell(process, {"babble": "level", "noise": "off"})["done"]
         assert tell(process, {"unplug": "plc"})["done"]
         assert tell(process, {"replug": "plc"})["done"]
         assert "quiet" in tell(process, {"fault": "quiet", "device": "canal"})["error"]
@@ -182,3 +185,19 @@ def test_the_broker_as_a_program():
         assert ready["port"] > 0
         process.terminate()
         assert process.wait(10) == 0
+
+
+def test_a_scenario_file(tmp_path):
+    script = tmp_path / "bad-day.jsonl"
+    script.write_text(
+        '# faults of one morning\n{"at": 0.2, "unplug": "level"}\n\n'
+        '{"at": 0.05, "quirk": "stuck", "device": "canal"}\n{"at": 0.1, "quirk": "absent", "device": "radar"}\n'
+    )
+    with program("city", "--dir", tmp_path / "c", "--scenario", script) as (process, _):
+        answers = [json.loads(process.stdout.readline()) for _ in range(3)]
+        assert [answer["at"] for answer in answers] == [0.05, 0.1, 0.2]
+        assert ["error" in answer for answer in answers] == [False, True, False]
+        assert not (tmp_path / "c" / "level").is_symlink()
+    script.write_text('{"unplug": "level"}\n')
+    with pytest.raises(ValueError, match=":1: no control line"):
+        scenario(script)

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from firmware_sims import plantower
+from firmware_sims import plantower, wavetronix
 from firmware_sims.city import build
 from firmware_sims.faults import NAMES, Fault, Faults
 from firmware_sims.faulty import Faulty
@@ -98,6 +98,15 @@ def test_correct_frames_of_the_wrong_kind():
     assert [data for _, data in answers(Fault("duplicate"))] == [GOOD, GOOD]
 
 
+def test_one_frame_of_several_does_not_come():
+    radar = Faulty(build(1).radar, Faults(wavetronix.DRESS))
+    request = wavetronix.packet(bytes.fromhex("710000000000"), destination=1, source=0, sequence=1)
+    assert len(radar.hear(request, NOON)) == 4
+    radar.faults.switch_on(Fault("missing"))
+    assert len(radar.hear(request, NOON)) == 3
+    assert answers(Fault("missing"))[0][1] == GOOD  # a single frame stays
+
+
 def test_rate_and_count():
     bus, notes = line(Fault("silence", left=2))
     found = [len(bus.hear(REQUEST, NOON + n)) for n in range(4)]
@@ -126,7 +135,7 @@ def test_every_fault_on_tcp(name):
     good = units.session().hear(mbap(9, 1, pdu=b"\x03\0\4\0\2"), NOON)[0][1]
     units.slaves[1].faults.switch_on(Fault(name))
     found = b"".join(data for _, data in units.session().hear(mbap(9, 1, pdu=b"\x03\0\4\0\2"), NOON))
-    whole = {"late", "dribble"}
+    whole = {"late", "dribble", "missing"}
     assert (found == good.replace(b"\x14\x01", b"\x14\x02").replace(b"\x15\x01", b"\x15\x02")) is False or name in whole
     if name == "exception":
         assert found == mbap(9, 1, pdu=b"\x83\x04")

@@ -211,6 +211,29 @@ def test_requests_without_a_pause_are_counted(tmp_path):
     assert counters.collisions == 1
 
 
+def test_a_babbling_line_fills_its_time_and_stops(tmp_path):
+    async def run():
+        async with PtyWire(bus(), tmp_path / "p") as wire:
+            with port(wire.link) as fd:
+                await reached(wire, lambda w: w.listened)
+                started = asyncio.get_running_loop().time()
+                wire.babble(bytes)
+                data, _ = await gather(fd, until=lambda d: len(d) >= 300)
+                took = asyncio.get_running_loop().time() - started
+                wire.babble(None)
+                await gather(fd, timeout_s=0.3)
+                silent, _ = await gather(fd, timeout_s=0.1)
+                os.write(fd, REQUEST)
+                answer, _ = await gather(fd, until=lambda d: len(d) == 133)
+        return data, took, silent, answer
+
+    data, took, silent, answer = asyncio.run(run())
+    assert set(data) == {0}
+    assert took >= 0.99 * 300 * 10 / 9600
+    assert silent == b""
+    assert len(answer) == 133
+
+
 def test_modbus_tcp_answers_and_cuts():
     async def run():
         units = TcpUnits({1: Slave(SelfIdentifying("s", 1, "u16"))})
@@ -243,7 +266,9 @@ def test_modbus_tcp_answers_and_cuts():
 def test_a_stream_over_tcp():
     async def run():
         device = MaxBotixHRXL("canal", lambda _now: 1.234, period_s=0.02)
-        async with TcpWire(talker=device) as wire:
+        notes = []
+        async with TcpWire(talker=device, note=notes.append) as wire:
+            assert notes[0].fault == "nobody"
             reader, writer = await asyncio.open_connection("127.0.0.1", wire.port)
             line = await reader.readuntil(b"\r")
             writer.close()

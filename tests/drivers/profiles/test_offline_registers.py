@@ -89,7 +89,7 @@ def test_an_answer_to_another_question_is_rejected(request_text, reason):
 
 @pytest.mark.parametrize("text", ["input:0", "input:x:2", "register:0:2", "input:65535:2", "input:0:0", "input:-1:2"])
 def test_a_wrong_request_is_refused(text):
-    with pytest.raises(ProfileError):
+    with pytest.raises(ValueError, match=text):
         decode_registers("eastron-sdm", SDM, request=text)
 
 

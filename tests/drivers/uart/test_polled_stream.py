@@ -1,0 +1,300 @@
+"""Devices that are asked, on virtual time: late answers, foreign answers, refusals, intervals of many frames."""
+
+import asyncio
+
+import virtual_time
+from stream_examples import EXAMPLES, adec, ss125, ss125_interval, winsen
+
+from drivers.profile import load
+from drivers.sample import Code
+from drivers.uart import sensirion_sps30
+from drivers.uart.polled import PolledStream, Wire
+
+BY_PROFILE = {example.profile: example.frame for example in EXAMPLES}
+
+
+class Line:
+    """A wire on virtual time: what `answer(request)` says arrives after its delays."""
+
+    endpoint = "test"
+
+    def __init__(self, answer):
+        self.answer = answer
+        self.asked = []
+        self._queue = []
+        self._more = asyncio.Event()
+
+    async def open(self):
+        pass
+
+    async def close(self):
+        pass
+
+    async def write(self, data):
+        loop = asyncio.get_running_loop()
+        self.asked.append((loop.time(), data))
+        for delay_s, reply in self.answer(data) or ():
+            loop.call_later(delay_s, self._arrive, reply)
+
+    def _arrive(self, data):
+        self._queue.append((data, asyncio.get_running_loop().time()))
+        self._more.set()
+
+    async def read(self, timeout_s):
+        if not self._queue:
+            self._more.clear()
+            try:
+                await asyncio.wait_for(self._more.wait(), timeout_s)
+            except TimeoutError:
+                return b"", asyncio.get_running_loop().time()
+        queue, self._queue = self._queue, []
+        return b"".join(data for data, _ in queue), queue[0][1]
+
+    def flush(self):
+        queue, self._queue = self._queue, []
+        return b"".join(data for data, _ in queue)
+
+
+def polls(profile, answer, *, count=1, every_s=1.0, unit=1, before=None):
+    """Samples of `count` polls, the device and the line."""
+
+    async def scenario():
+        line = Line(answer)
+        device = PolledStream(Wire(line), load(profile), unit=unit)
+        found = []
+        for _ in range(count):
+            found.append(await device.poll())
+            await asyncio.sleep(every_s)
+        return found, device, line
+
+    return virtual_time.run(scenario())
+
+
+def co2(ppm):
+    return winsen(bytes((0x86,)) + ppm.to_bytes(2, "big") + bytes((61, 0, 0, 0)))
+
+
+def test_an_answer_in_pieces():
+    frame = co2(700)
+    ((samples,), device, line) = polls("winsen-mhz19b", lambda _request: [(0.02, frame[:4]), (0.03, frame[4:])])
+    assert [sample.values for sample in samples] == [(700.0,)]
+    assert samples[0].t_mono_ns == round((line.asked[0][0] + 0.02) * 1e9)
+    assert device.failure == ""
+
+
+def test_silence_is_a_timeout_and_never_a_number():
+    ((samples,), device, _) = polls("winsen-mhz19b", lambda _request: [])
+    assert samples[0].codes == (Code.TIMEOUT,)
+    assert samples[0].values[0] != samples[0].values[0]
+    assert "no whole answer" in device.failure
+
+
+def test_only_rejected_bytes_are_a_checksum_failure():
+    ((samples,), _, _) = polls("winsen-mhz19b", lambda _request: [(0.02, co2(700)[:-1] + b"\0")])
+    assert samples[0].codes == (Code.CRC,)
+
+
+def test_a_late_answer_is_thrown_away():
+    asked = []
+
+    def answer(_request):
+        asked.append(1)
+        return [(0.7, co2(400))] if len(asked) == 1 else [(0.02, co2(800))]
+
+    found, device, line = polls("winsen-mhz19b", answer, count=2, every_s=0.0)
+    assert [sample.codes for sample in found[0]] == [(Code.TIMEOUT,)]
+    assert [sample.values for sample in found[1]] == [(800.0,)]
+    assert line.asked[1][0] - line.asked[0][0] >= 1.0
+    assert device.figures.late_bytes == 9
+
+
+def test_slow_answers_are_never_believed_for_another_question():
+    """Each answer names its question; replies take up to twice the timeout."""
+    number = [0]
+
+    def answer(_request):
+        number[0] += 1
+        return [((number[0] * 37 % 100) / 100, co2(1000 + number[0]))]
+
+    async def scenario():
+        line = Line(answer)
+        device = PolledStream(Wire(line), load("winsen-mhz19b"))
+        wrong = believed = 0
+        for _ in range(500):
+            for sample in await device.poll():
+                if sample.codes[0] == Code.GOOD:
+                    believed += 1
+                    wrong += sample.values[0] != 1000 + number[0]
+        return wrong, believed
+
+    wrong, believed = virtual_time.run(scenario())
+    assert wrong == 0
+    assert believed > 200
+
+
+def test_two_units_on_one_wire():
+    def answer(request):
+        unit = int.from_bytes(request[3:5], "big")
+        body = ss125_interval(0, lanes=1, approaches=0, volume=unit)
+        return [(0.01, ss125(body, unit=unit, seq=request[8] + 1 & 0xFF))]
+
+    async def scenario():
+        wire = Wire(Line(answer))
+        devices = [PolledStream(wire, load("wavetronix-ss125"), unit=unit) for unit in (5, 300)]
+        return await asyncio.gather(*(device.poll() for device in devices))
+
+    found = virtual_time.run(scenario())
+    assert [samples[0].values[0] for samples in found] == [5.0, 300.0]
+
+
+def ss125_answer(request, *, lanes=2, approaches=1, packets=None, minute=5, unit=1):
+    seq = request[8]
+    wanted = range(lanes + approaches) if packets is None else packets
+    return [
+        (
+            0.01 * n + 0.01,
+            ss125(
+                ss125_interval(p, lanes=lanes, approaches=approaches, minute=minute),
+                unit=unit,
+                seq=(seq + 1 + p) & 0xFF,
+            ),
+        )
+        for n, p in enumerate(wanted)
+    ]
+
+
+def test_an_interval_of_all_lanes():
+    ((samples,), _, _) = polls("wavetronix-ss125", ss125_answer)
+    assert [sample.part for sample in samples] == ["lane1", "lane2"]
+
+
+def test_the_same_interval_is_delivered_once_and_an_old_one_is_stale():
+    found, device, _ = polls("wavetronix-ss125", ss125_answer, count=15, every_s=10.0)
+    assert [len(samples) for samples in found[:12]] == [2] + [0] * 11
+    assert {code for sample in found[-1] for code in sample.codes} == {Code.STALE}
+    assert {sample.part for sample in found[-1]} == {"lane1", "lane2"}
+    assert device.figures.repeated > 20
+
+
+def test_a_lost_packet_fails_its_lane_only():
+    first = []
+
+    def answer(request):
+        first.append(request)
+        return ss125_answer(request, packets=None if len(first) == 1 else (0, 2), minute=len(first))
+
+    found, _, _ = polls("wavetronix-ss125", answer, count=2, every_s=60.0)
+    by_part = {sample.part: set(sample.codes) for sample in found[1]}
+    assert by_part == {"lane1": {Code.GOOD}, "lane2": {Code.TIMEOUT}}
+
+
+def test_another_units_and_another_questions_answers_are_foreign():
+    def answer(request):
+        return ss125_answer(request, unit=2) + [(0.1 + delay, frame) for delay, frame in ss125_answer(request)]
+
+    ((samples,), device, _) = polls("wavetronix-ss125", answer)
+    assert [sample.part for sample in samples] == ["lane1", "lane2"]
+    assert device.figures.foreign == 3
+
+
+def test_a_refusal_is_an_exception():
+    ((samples,), device, _) = polls(
+        "wavetronix-ss125", lambda request: [(0.01, ss125(bytes((0x71, 0, 2, 0, 15)), seq=request[8] + 1))]
+    )
+    assert "interval does not exist" in device.failure
+    assert samples == ()
+
+
+def test_declared_lanes_fail_before_they_were_heard():
+    async def scenario():
+        device = PolledStream(Wire(Line(lambda _request: [])), load("wavetronix-ss125"), parts=("lane1", "lane2"))
+        return await device.poll()
+
+    samples = virtual_time.run(scenario())
+    assert [(sample.part, set(sample.codes)) for sample in samples] == [
+        ("lane1", {Code.TIMEOUT}),
+        ("lane2", {Code.TIMEOUT}),
+    ]
+
+
+def test_events_are_fetched_until_the_queue_is_empty():
+    waiting = [adec(b"\0" + bytes(4) + bytes((60 + n, 1, 0, 40, 0, 90))) for n in range(3)]
+
+    def answer(_request):
+        return [(0.01, waiting.pop(0) if waiting else b"\xe5")]
+
+    found, _, line = polls("adec-tdc", answer, count=2)
+    assert [sample.values[0] for sample in found[0]] == [60.0, 61.0, 62.0]
+    assert found[1] == ()
+    assert [request[1] & 0x20 for _, request in line.asked[:4]] == [0x20, 0, 0x20, 0]
+
+
+def test_a_failed_poll_of_an_event_stream_is_no_event():
+    ((samples,), device, _) = polls("adec-tdc", lambda _request: [])
+    assert samples == ()
+    assert device.failure != ""
+
+
+def test_start_is_sent_at_first_and_after_a_failure():
+    frame = BY_PROFILE["sensirion-sps30"]
+    asked = []
+
+    def answer(request):
+        if request == sensirion_sps30.START:
+            return [(0.01, bytes.fromhex("7E00000000FF7E"))]
+        asked.append(request)
+        return [] if len(asked) == 2 else [(0.01, frame)]
+
+    found, _, line = polls("sensirion-sps30", answer, count=4)
+    starts = [n for n, (_, request) in enumerate(line.asked) if request == sensirion_sps30.START]
+    assert starts == [0, 3]
+    assert [samples[0].codes[0] for samples in found] == [Code.GOOD, Code.TIMEOUT, Code.GOOD, Code.GOOD]
+
+
+def test_own_frames_of_an_hpma_are_not_its_answer():
+    auto = bytes.fromhex("424d001c00990099009900990000000000000000000000000000000000000000")
+    auto = auto[:-2] + sum(auto[:-2]).to_bytes(2, "big")
+
+    def answer(request):
+        return (
+            [(0.01, auto), (0.02, BY_PROFILE["honeywell-hpma115c0"])]
+            if request[2:3] == b"\x04"
+            else [(0.01, b"\xa5\xa5")]
+        )
+
+    ((samples,), device, _) = polls("honeywell-hpma115c0", answer)
+    assert samples[0].values == (1.0, 3.0, 3.0, 4.0)
+    assert device.figures.foreign == 1
+
+
+def test_a_meters_session_in_mode_c():
+    block = BY_PROFILE["iec62056-21"]
+
+    def answer(request):
+        if request == b"/?!\r\n":
+            return [(0.3, request), (0.6, b"/LOG5LK123\r\n")]
+        assert request == b"\x06000\r\n"
+        chunks = [block[at : at + 3] for at in range(0, len(block), 3)]
+        return [(0.2, request), *((0.5 + 0.1 * n, chunk) for n, chunk in enumerate(chunks))]
+
+    ((samples,), _, _) = polls("iec62056-21", answer)
+    assert samples[0].values[0] == 15882.692
+
+
+def test_a_dead_meter_does_not_cost_a_whole_readout():
+    async def scenario():
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        (sample,) = await PolledStream(Wire(Line(lambda _request: [])), load("iec62056-21")).poll()
+        assert set(sample.codes) == {Code.TIMEOUT}
+        return loop.time() - begun
+
+    assert virtual_time.run(scenario()) < 5
+
+
+def test_a_babbling_line_ends():
+    def answer(_request):
+        return [(0.001 * n, b"\xff\x86") for n in range(5000)]
+
+    ((samples,), _, _) = polls("winsen-mhz19b", answer)
+    assert samples[0].codes[0] in (Code.CRC, Code.TIMEOUT)

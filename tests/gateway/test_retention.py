@@ -1,0 +1,99 @@
+"""When the journal is full: the oldest goes, counted per sink, named exactly by a gap event, and the ledger balances."""
+
+from made_records import raw, series, window
+from ram_journal import RamJournal
+
+from gateway.codec import Codec
+from gateway.config import Sink
+from gateway.journal import Oldest
+from gateway.lanes import Lanes
+from gateway.ledger import Filter, Ledger
+from gateway.retention import Retention
+from gateway.sinks import Fate
+
+
+class Small(RamJournal):
+    """Segments of ten entries, a cap of thirty."""
+
+    def __init__(self):
+        super().__init__(segment=10)
+
+    @property
+    def full(self):
+        return len(self.entries) > 30
+
+    @full.setter
+    def full(self, _value):
+        pass
+
+    def oldest_segment(self):
+        return Oldest(self.first, self.first + 9, 0, 0) if len(self.entries) > 10 else None
+
+
+def bench(**sinks):
+    journal, codec, meter = Small(), Codec({}), series()
+    journal.mark(*codec.schema_marks(meter))
+    lanes = {
+        name: Lanes(
+            ledger=Ledger(low=0),
+            chosen=Filter(Sink(kind="memory", streams=streams), personal=frozenset()),
+            journal=journal,
+            codec=codec,
+        )
+        for name, streams in sinks.items()
+    }
+    told = []
+    retention = Retention(journal=journal, codec=codec, lanes=lanes, tell=told.append, keep_ms=1000)
+
+    def append(record):
+        position = journal.append(*codec.encode(record))
+        for one in lanes.values():
+            one.offer(position, record)
+
+    return journal, meter, lanes, told, retention, append
+
+
+def test_what_is_dropped_unconfirmed_is_counted_and_named():
+    journal, meter, lanes, told, retention, append = bench(both=("raw", "1m"), windows=("1m",))
+    for number in range(1, 46):
+        append(window(meter, number * 1000, number) if number % 5 == 0 else raw(meter, number * 1000, number))
+    journal.commit_now()
+    lanes["both"].begin()
+    for parcel in lanes["both"].backlog(5):  # the first five arrive
+        lanes["both"].settle(parcel.position, Fate.DELIVERED)
+    retention.enforce(now_ms=46_000)
+    assert journal.first == 20
+    both, windows = lanes["both"].ledger, lanes["windows"].ledger
+    assert both.counts["dropped"] == 15
+    assert windows.counts["dropped"] == 4
+    assert both.selected == sum(both.counts.values()) + both.waiting
+    assert (both.waiting, windows.waiting) == (25, 5)
+    events = [(e.body["sink"], e.body["stream"], e.body["n"], e.body["seq"]) for e in told]
+    assert sum(n for sink, _, n, _ in events if sink == "both") == 15
+    assert ("windows", "1m", 2, [5, 10]) in events
+
+
+def test_confirmed_history_goes_after_its_time_and_silently():
+    journal, meter, lanes, told, retention, append = bench(all=("raw",))
+    for number in range(1, 26):
+        append(raw(meter, number * 100, number))
+    journal.commit_now()
+    lanes["all"].begin()
+    for parcel in lanes["all"].backlog(100):
+        lanes["all"].settle(parcel.position, Fate.DELIVERED)
+    retention.enforce(now_ms=1500)
+    assert journal.first == 0  # not old enough
+    retention.enforce(now_ms=2200)
+    assert journal.first == 10
+    assert told == []
+    assert lanes["all"].ledger.counts["dropped"] == 0
+
+
+def test_history_that_a_sink_still_waits_for_is_kept():
+    journal, meter, lanes, told, retention, append = bench(all=("raw",))
+    for number in range(1, 26):
+        append(raw(meter, number * 100, number))
+    journal.commit_now()
+    retention.enforce(now_ms=10_000_000)
+    assert journal.first == 0
+    assert told == []
