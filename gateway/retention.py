@@ -105,7 +105,7 @@ def gap(device: str, *, now_ms: int, stream: str, reason: str, sink: str, epoch:
             "th": f"ข้อมูล {hole.n} รายการของ {device}/{stream} ถูกทิ้งก่อนส่งถึง {sink}",
         },
         body={
-            "stream": stream, "reason": reason, "sink": sink, "from": rfc3339(hole.first_ms), "to": rfc3339(hole.last_ms),
-            "n": hole.n, "epoch": epoch, "seq": [hole.first_seq, hole.last_seq],
+            "stream": stream, "reason": reason, "sink": sink, "from": rfc3339(hole.first_ms),
+            "to": rfc3339(hole.last_ms), "n": hole.n, "epoch": epoch, "seq": [hole.first_seq, hole.last_seq],
         },
     )  # fmt: skip

@@ -20,7 +20,7 @@ from drivers.errors import BadFrame, DeviceRefused, NoReply, ProfileError
 from drivers.modbus.decode import BlockDecoder
 from drivers.modbus.master import Answer, Master, Priority
 from drivers.modbus.plan import Block, Cost, cost, plan
-from drivers.profile import Fingerprint, Profile, Row, where
+from drivers.profile import Fingerprint, Profile, Row, Where, where
 from drivers.sample import Code, Sample
 
 ILLEGAL: Final = (2, 3)
@@ -212,12 +212,21 @@ class RegisterDevice:
             return False
         if bad:
             self._bad |= bad
-            spans = tuple((w.table, w.address, w.address + w.count - 1) for w in (self._wheres[n] for n in sorted(bad)))
+            spans = tuple((w.table, w.address, w.address + w.count - 1) for w in map(self._apart, sorted(bad)) if w)
             self._limits = msgspec.structs.replace(self._limits, no_go=(*self._limits.no_go, *spans))
         else:
             self._limits = msgspec.structs.replace(self._limits, hole=False)
         self._lay_out()
         return True
+
+    def _apart(self, bad: int) -> Where | None:
+        """Where a refused value lies, unless a value that is read shares its registers."""
+        place = self._wheres[bad]
+        for n, other in enumerate(self._wheres):
+            apart = other.address >= place.address + place.count or place.address >= other.address + other.count
+            if n not in self._bad and other.table == place.table and not apart:
+                return None
+        return place
 
     async def _bisect(self, values: tuple[int, ...], bad: set[int]) -> bool:
         """Find the values of one refused read that are refused alone; false when an answer failed otherwise."""

@@ -199,6 +199,10 @@ class Master:
         """As long as the unit owes an answer of this shape, ask for one of another shape first."""
         if request.shape not in state.debts:
             return
+        if not state.limits.retry:
+            if state.calm(request.shape, now_s=asyncio.get_running_loop().time()):
+                return
+            raise NoReply(f"not asked: unit {request.unit} may still answer an older request")
         probe = build(request.unit, request.table, address=request.address, count=state.probe_count(request))
         state.probes += 1
         with suppress(DeviceRefused):  # an answer all the same

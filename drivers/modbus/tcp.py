@@ -173,7 +173,9 @@ class TcpWire:
                 self._late.popitem(last=False)
             if not future.done():
                 future.set_exception(NoReply(f"unit {request.unit} did not answer"))
-        if self._open:
+        if self._rest:  # an answer that does not end: its length lies, and everything behind it would be swallowed
+            self._ended(LinkLost("an answer of the peer does not end", endpoint=self._link.endpoint))
+        elif self._open:
             self._arm(min(opened[3] for opened in self._open.values()))
         else:
             self.tally.busy_s += now_s - self._busy_since_s

@@ -18,7 +18,8 @@ Time alone proves nothing: a debt has no expiry, so the rule holds for a reply a
 *What remains undecidable*, and what bounds it: a unit (or a radio bridge) that answers one request twice, or two units
 with the same address, can give a second answer of the right shape; only the silence before each request, in which
 surplus frames are seen and make the unit owe a probe, speaks against it. A probe's shape is used again after
-`PROBES` further probes: an answer late by more than that many quarantines could pay the wrong debt. A random frame
+`PROBES` further probes: an answer late by more than that many quarantines could pay the wrong debt. A unit whose reads
+change it (`retry` false) is never probed; its debts are given up after three quarantines. A random frame
 passes the checksum with 1/65536; the quality room's range checks stand behind that.
 """
 
@@ -32,6 +33,7 @@ from drivers.modbus.envelope import Request, Shape
 from drivers.profile import Limits
 
 PROBES: Final = 4
+CALM: Final = 3.0
 REPLIES: Final = 64
 FEW: Final = 8
 FLOOR_S: Final = 0.1
@@ -159,6 +161,13 @@ class Unit:
         self.gap_s = 0.0
         if not self.debts:
             self.closed_until_s = 0.0
+        return True
+
+    def calm(self, shape: Shape, *, now_s: float) -> bool:
+        """For a unit that must not be probed: whether the debt is so old that it is given up, which ends it."""
+        if now_s - self.debts.get(shape, now_s) < CALM * self.worst_s:
+            return False
+        del self.debts[shape]
         return True
 
     def owes_function(self, function: int) -> bool:

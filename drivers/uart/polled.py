@@ -90,7 +90,7 @@ class PolledStream:
     async def poll(self) -> tuple[Sample, ...]:
         """One poll: one sample per part; none where the device has nothing new (no event, the same interval).
 
-        `failure` is "" where it answered. What failed is marked: TIMEOUT (nothing came), CRC (only rejected bytes came), EXCEPTION (it refused).
+        What failed is marked: TIMEOUT (nothing came), CRC (only rejected bytes came), EXCEPTION (it refused).
 
         Raises:
             LinkError: the wire itself is gone.

@@ -196,8 +196,13 @@ class City:
             KeyError: no such wire or noise.
         """
         line = self.wires[wire]
+        makers: dict[str, Callable[[int], bytes] | None] = {
+            "low": bytes,
+            "chatter": random.Random(self.seed).randbytes,
+            "off": None,
+        }
         if isinstance(line, PtyWire):
-            line.babble({"low": bytes, "chatter": random.Random(self.seed).randbytes, "off": None}[noise])
+            line.babble(makers[noise])
 
     async def unplug(self, wire: str) -> None:
         """Pull a wire's plug.

@@ -6,13 +6,15 @@ import asyncio
 import json
 import time
 from collections.abc import Callable
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self, TextIO
+from typing import Final, Self
 
 from firmware_sims.device import Served
 
 FLUSH_S: Final = 0.2
+MOST_LINES: Final = 1000
 
 
 def line(served: Served, mono_s: float) -> str:
@@ -40,12 +42,13 @@ class Truth:
         self.path = path
         self.mono = mono
         self.count = 0
-        self._file: TextIO | None = None
+        self._file: FileIO | None = None
+        self._lines: list[str] = []
         self._timer: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> Self:
         if self.path is not None:
-            self._file = self.path.open("a", encoding="utf-8")
+            self._file = FileIO(self.path, "a")
         return self
 
     async def __aexit__(
@@ -53,6 +56,7 @@ class Truth:
     ) -> None:
         if self._timer is not None:
             self._timer.cancel()
+        self._flush()
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -62,11 +66,14 @@ class Truth:
         self.count += 1
         if self._file is None:
             return
-        self._file.write(line(served, self.mono()) + "\n")
+        self._lines.append(line(served, self.mono()) + "\n")
+        if len(self._lines) >= MOST_LINES:
+            self._flush()
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(FLUSH_S, self._flush)
 
     def _flush(self) -> None:
         self._timer = None
-        if self._file is not None:
-            self._file.flush()
+        if self._file is not None and self._lines:
+            self._file.write("".join(self._lines).encode())  # one write: a reader never sees half a line
+        self._lines.clear()

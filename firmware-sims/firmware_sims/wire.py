@@ -221,7 +221,7 @@ class PtyWire:
                 self._sending = (max(at, self._sent_until), data, 0, audible)
             start, data, done, audible = self._sending
             due = min(int((now - start) / self.line.char_s + 1e-6), len(data))
-            self._put(data[done:due], audible=audible)
+            self._put(data[done:due], audible=audible or done > 0)
             if due < len(data):
                 self._sending = (start, data, due, audible)
                 break
@@ -236,7 +236,7 @@ class PtyWire:
     def _put(self, data: bytes, *, audible: bool) -> None:
         if not data:
             return
-        if not self._listened or not audible:  # a frame that began unheard is not finished for a late comer
+        if not self._listened or not audible:  # who opens the port too late hears a tail, no whole frame
             self.counters.lost += len(data)
             return
         there = heard(data, sent=self.line, listened=self._settings(), inverted=self.inverted)

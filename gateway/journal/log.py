@@ -106,8 +106,8 @@ class Log:
     @property
     def first(self) -> int:
         """Oldest position that can still be read."""
-        segments = self._store.segments
-        return segments[0].first if segments else self._memory.committed
+        committed, segments = self._memory.committed, self._store.segments  # in this order: a commit may come between
+        return segments[0].first if segments else committed
 
     @property
     def next(self) -> int:
@@ -169,9 +169,10 @@ class Log:
         out: list[Entry] = []
         position, room = start, max(limit_bytes, 1)
         while room > 0:
-            position, segments = max(position, self.first), self._store.segments
+            position = max(position, self.first)
             entries, end = self._memory.read(position, room)
-            if position >= end:
+            segments = self._store.segments  # after `end`: what left memory meanwhile is in them
+            if position >= end or not segments:
                 return out + entries
             segment, before = _holder(segments, position, before=end)
             entries, position = self._read_segment(segment, position, before=before, room=room)

@@ -52,7 +52,7 @@ def statistics(series: Series, layout: Layout, *, piece: Piece, before: Piece | 
 def _gauges(layout: Layout, piece: Piece) -> Sequence[tuple[float, ...]]:
     n = piece.n[layout.gauge]
     with np.errstate(invalid="ignore", divide="ignore"):
-        std = np.where(n > 1, np.sqrt(piece.m2 / (n - 1)), nan)
+        std = np.where((n > 1) & np.isfinite(piece.m2), np.sqrt(piece.m2 / (n - 1)), nan)
     middle, upper = (quantile(layout, piece, share=share) for share in (0.5, 0.95))
     rows = [piece.mean, piece.low, piece.high, std, middle, upper]
     if len(layout.turning):

@@ -58,13 +58,13 @@ class Level:
 
 
 def levels_of(steps: tuple[int, ...], asked: frozenset[int], *, exact_s: float) -> list[Level]:
-    """The levels of a series whose windows up to `exact_s` seconds have exact percentiles; the shortest is first."""
+    """The levels of a series, the shortest first; percentiles are exact up to `exact_s` seconds, at most an hour."""
     short_s = max(length for length in steps if length <= HOUR_S)
     found = [
         Level(
             length_s=length,
             asked=length in asked,
-            exact=length <= exact_s or not k,
+            exact=length <= min(exact_s, HOUR_S) or not k,
             child=child(k, steps) if k else -1,
             top_s=short_s if length < HOUR_S else steps[-1],
         )

@@ -62,10 +62,11 @@ def weighted(values: Floats, weights: Floats, *, share: float) -> Floats:
     low = np.clip((centre <= place).sum(axis=0) - 1, 0, last)
     high = np.minimum(low + 1, last)
     columns = np.arange(values.shape[1])
-    span = np.where(high > low, centre[high, columns] - centre[low, columns], 1.0)
-    part = np.clip((place - centre[low, columns]) / span, 0.0, 1.0)
     below = values[low, columns]
-    return np.asarray(np.where(total > 0, below + (values[high, columns] - below) * part, np.nan))
+    with np.errstate(invalid="ignore"):
+        span = np.where(high > low, centre[high, columns] - centre[low, columns], 1.0)
+        part = np.clip((place - centre[low, columns]) / span, 0.0, 1.0)
+        return np.asarray(np.where(total > 0, below + (values[high, columns] - below) * part, np.nan))
 
 
 def thinned(values: Floats, weights: Floats) -> Sketch:

@@ -18,7 +18,7 @@ from gateway.window.level import Level, levels_of
 from gateway.window.piece import Ints, Layout, Piece, measure, merge
 from gateway.window.quantile import joined, sketch, thinned
 
-EXACT_ROWS: Final = 4_096  # windows of more polls take their percentiles from sketches
+EXACT_ROWS: Final = 4_096  # windows of more polls, and the day, take their percentiles from sketches
 EVENT_MS: Final = 1_000  # for that, streams of events are taken to bring one a second
 HOLD_MS: Final = 600_000  # how long after its longest window a sample can still be amended
 AHEAD_MS: Final = 3_600_000  # a window that begins later than this is of a clock that was stepped back: closed at once
@@ -66,7 +66,8 @@ class Track:
                 self.too_late += 1
                 return
             buffer = self._open[start] = Buffer(self._pack)
-            self._wake_ms = min(self._wake_ms, end + self._grace_ms)
+            ahead = max(self._open) > start + AHEAD_MS
+            self._wake_ms = -inf if ahead else min(self._wake_ms, end + self._grace_ms)
             for level in self._levels:
                 if level.cursor is None:
                     level.cursor = self._grid.window(reading.t_ms, level.length_s)[0]
@@ -123,8 +124,9 @@ class Track:
             slots = np.sort(t_ms[~np.isnan(values).all(axis=1)])
             if self._levels[0].length_s * 1000 % every_ms == 0:
                 slots = finish.filled(slots, start_ms=start, every_ms=every_ms)
-        piece = measure(self._layout, values, mask=rows.mask, t_ms=t_ms, slots=slots)
-        piece.terms = terms(self._derived, values)
+        with np.errstate(over="ignore"):  # absurd numbers of a sensor without a range: their figures are undefined
+            piece = measure(self._layout, values, mask=rows.mask, t_ms=t_ms, slots=slots)
+            piece.terms = terms(self._derived, values)
         self._levels[0].held[start] = piece
         if len(self._levels) > 1:
             rows.packed(self._scale)
@@ -203,7 +205,7 @@ class Track:
         if level.cursor is None or self.series.every_ms is None:
             return
         if not self._now_ms - SILENCE_MS - level.length_s * 1000 <= level.cursor <= self._now_ms + AHEAD_MS:
-            level.cursor = self._grid.window(self._now_ms - self._grace_ms, level.length_s)[0]
+            level.cursor = self._grid.window(self._now_ms, level.length_s)[0]
         while self._due(level.cursor, level):
             start, end = self._grid.window(level.cursor, level.length_s)
             level.cursor = end

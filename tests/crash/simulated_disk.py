@@ -93,6 +93,7 @@ class SimDisk:
         self.live, self.durable, self.changes = {}, {}, []
         self.fault = None
         self.watch = None
+        self.unreadable = set()  # (name, offset of a sector)
         self.rng = None
         self.locked = False
         self.ops = 0
@@ -133,6 +134,8 @@ class SimDisk:
 
     def read(self, name, *, offset, size):
         self.step("read", name)
+        if any(at < offset + size and offset < at + SECTOR for bad, at in self.unreadable if bad == name):
+            raise OSError(errno.EIO, os.strerror(errno.EIO), name)
         data = bytes(self._inode(name).live[offset : offset + size])
         self.read_bytes += len(data)
         return data

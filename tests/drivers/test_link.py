@@ -1,6 +1,7 @@
 """Links on real ports and sockets: ptys, loopback TCP, and the ways in which both go away."""
 
 import asyncio
+import contextlib
 import os
 import pty
 import socket
@@ -22,10 +23,8 @@ def port():
     path = os.ttyname(theirs)
     os.close(theirs)
     yield ours, path
-    try:
+    with contextlib.suppress(OSError):
         os.close(ours)
-    except OSError:
-        pass
 
 
 def test_line_settings():
@@ -205,10 +204,8 @@ def test_a_flood_is_bounded(port):
         await link.open()
         sent = 0
         for n in range(4000):
-            try:
+            with contextlib.suppress(BlockingIOError):
                 sent += os.write(ours, bytes([n & 255]) * 1000)
-            except BlockingIOError:
-                pass
             await asyncio.sleep(0)
             if sent > 100_000:
                 break

@@ -46,10 +46,10 @@ def check(one, lengths, rows, found):
                 assert set(a.stats) == {()}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 10**6), bad=st.sampled_from([0.0, 0.3]), shape=st.sampled_from([
     (("5s", "1m"), 1000, 300), (("1m", "15m", "1h"), 20_000, 600), (("1m",), 7000, 100), (("10m", "15m"), 60_000, 120),
-    (("1m", "1h", "1d"), 300_000, 900), (("15m",), 1000, 1000),
+    (("1m", "1h", "1d"), 300_000, 400), (("15m",), 1000, 1000),
 ]))  # fmt: skip
 def test_equals_the_slow_reference(seed, bad, shape):
     lengths, every_ms, count = shape
@@ -61,7 +61,7 @@ def test_equals_the_slow_reference(seed, bad, shape):
         check(one, lengths, rows, found)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(seed=st.integers(0, 10**6))
 def test_order_of_arrival_does_not_matter(seed):
     """Readings shuffled within two minutes: late ones give amendments, and the last revision is the whole truth."""

@@ -51,7 +51,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(plan=steps, seed=st.integers(0, 1000))
 def test_no_window_is_negative_or_doubled_and_every_sample_is_counted(plan, seed):
     """A clock stepped at random, back and forth by seconds and by years; polls every second, a close every 5 s."""
@@ -90,8 +90,6 @@ def test_a_small_step_back_amends_when_the_end_has_passed_again():
         windows.add(reading(one, wall + k * 1000, 200 + k))
         found += windows.close(wall + k * 1000)
     assert [((a.start_ms - T0) // 60_000, a.rev, a.n) for a in found] == [
-        (0, 0, 60), (1, 0, 60), (1, 1, 70), (2, 1, 120), (3, 0, 80), (4, 0, 60),
-    ] or [((a.start_ms - T0) // 60_000, a.rev, a.n) for a in found] == [
         (0, 0, 60), (1, 0, 60), (2, 0, 60), (1, 1, 70), (2, 1, 120), (3, 0, 80), (4, 0, 60),
     ]  # fmt: skip
     last_revisions(found)
@@ -162,17 +160,16 @@ def test_a_window_far_ahead_is_closed_at_once():
 
 
 def test_memory_is_bounded_over_days():
-    one = ref.series(("gauge", "counter"), every_ms=10_000)
+    one = ref.series(("gauge", "counter"), every_ms=30_000)
     windows = windows_of(one, ("1m", "15m", "1h", "1d"))
     track = windows._tracks["dev"]
     sizes = []
-    for k in range(3 * 8640):
-        t = T0 + k * 10_000
+    for k in range(3 * 2880):
+        t = T0 + k * 30_000
         windows.add(Reading(one, t, k, (float(k % 7), float(k)), (0, 0)))
-        if k % 6 == 0:
+        if k % 2 == 0:
             windows.close(t)
-        if k % 8640 == 8639:
+        if k % 2880 == 2879:
             sizes.append((len(track._rows), *(len(level.held) for level in track._levels)))
     assert sizes[1] == sizes[2]
-    assert sizes[2][0] <= 72
     assert max(sizes[2]) <= 72

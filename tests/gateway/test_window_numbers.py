@@ -160,7 +160,7 @@ columns = hnp.arrays(np.float64, st.tuples(st.integers(1, 300), st.integers(1, 3
     st.integers(-50, 50).map(float), st.just(math.nan)))  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(rows=columns, share=st.sampled_from([0.0, 0.5, 0.85, 0.95, 1.0]), cuts=st.integers(1, 5))
 def test_sketches_keep_their_error(rows, share, cuts):
     parts = [part for part in np.array_split(rows, cuts) if len(part)]
@@ -181,7 +181,7 @@ def test_sketches_keep_their_error(rows, share, cuts):
             assert low - 1e-9 <= found[column] <= high + 1e-9
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(rows=columns, share=st.floats(0, 1))
 def test_percentiles_are_numpys(rows, share):
     n = (rows == rows).sum(axis=0)
@@ -195,7 +195,7 @@ def test_percentiles_are_numpys(rows, share):
         )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(values=st.lists(st.floats(-1e6, 1e6).map(lambda x: round(x, 2)), min_size=1, max_size=20))
 def test_packing_gives_back_every_rounded_value(values):
     rows = np.array([values])

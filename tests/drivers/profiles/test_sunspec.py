@@ -259,3 +259,13 @@ def test_decode_takes_a_block_without_its_marker():
     (found,) = decode_registers("sunspec", b"\x03\xd2" + METER, request="holding:40190:105", framing="pdu")
     assert found.values["energy_import"] == pytest.approx(18090.016)
     assert "energy_apparent" not in found.values
+
+
+def test_the_end_marker_ends_the_chain_in_peace():
+    async def whole(device):
+        return [model.id async for model in sunspec.walk(device.read, 40000)]
+
+    assert asyncio.run(whole(solaredge())) == [1, 101, 1, 203]
+    empty = Registers({})
+    empty.put(40000, b"SunS" + header(0xFFFF, 0))
+    assert models_of(empty) == ()

@@ -236,7 +236,7 @@ def test_readers_in_threads_see_only_what_is_true(tmp_path):
         threads = [threading.Thread(target=reader) for _ in range(2)]
         for thread in threads:
             thread.start()
-        for number in range(1500):
+        for number in range(600):
             journal.append(1, b"entry %d " % number + bytes(80))
             if number % 5 == 4:
                 while journal.full and journal.drop_oldest():

@@ -1,0 +1,321 @@
+"""A register device over an in-memory wire: codes of failures, what is kept, bisecting, fingerprints."""
+
+import struct
+from math import isnan
+
+import pytest
+import virtual_time
+from bus_sim import Bus, crc
+
+from drivers.errors import LinkLost, ProfileError
+from drivers.link import CallLink
+from drivers.modbus.device import RegisterDevice
+from drivers.modbus.master import Master
+from drivers.profile import parse
+from drivers.sample import Code
+
+HEAD = """schema=1
+id="x-y"
+maker="x"
+model="y"
+kind="energy"
+version=1
+speaks="modbus"
+every_s=1.0
+source="test"
+proven="untested"
+"""
+
+
+def profile(*rows, limits="", fingerprint=""):
+    body = "".join(f'[[row]]\npoint="{name}"\nread="{read}"\n{more}\n' for name, read, more in rows)
+    return parse(HEAD + (f"limits={{{limits}}}\n" if limits else "") + body + fingerprint, name="x-y")
+
+
+METER = profile(
+    ("power_active", "input 52 f32", ""),
+    ("voltage_l1", "input 0 f32", ""),
+    ("current_l1", "input 6 f32", ""),
+    ("frequency", "holding 10 u16", "scale=0.01"),
+    limits="timeout_ms=200",
+)
+
+
+def memory(values, *, kind=">f", refuse=(), known=None):
+    """An answering function over registers; `refuse`: registers no read may touch; `known`: those that exist."""
+    registers = {}
+    for address, value in values.items():
+        raw = struct.pack(kind, value) if isinstance(value, float) else struct.pack(">H", value)
+        for n in range(0, len(raw), 2):
+            registers[address + n // 2] = raw[n : n + 2]
+
+    def answer(unit, pdu):
+        address, count = struct.unpack(">HH", pdu[1:5])
+        span = range(address, address + count)
+        if any(n in refuse for n in span) or (known is not None and any(n not in known for n in span)):
+            return bytes([pdu[0] | 0x80, 2])
+        body = b"".join(registers.get(n, b"\0\0") for n in span)
+        return bytes([pdu[0], len(body)]) + body
+
+    return answer
+
+
+METER_VALUES = {52: 1500.0, 0: 230.5, 6: 6.5, 10: 5000}
+
+
+async def on(bus, described, **options):
+    master = Master(bus, framing="rtu", line=bus.line)
+    await master.open()
+    return RegisterDevice(master, described, unit=1, **options), master
+
+
+def polls(bus, described, times=1, between=lambda n, bus: None):
+    async def scenario():
+        device, master = await on(bus, described, patience_s=5)
+        samples = []
+        for n in range(times):
+            between(n, bus)
+            samples.append((await device.poll())[0])
+        return samples, device, master.counters()
+
+    return virtual_time.run(scenario())
+
+
+def test_values_stand_in_the_order_of_the_rows():
+    samples, device, _ = polls(Bus(answer=memory(METER_VALUES)), METER)
+    assert samples[0].values == (1500.0, 230.5, 6.5, 50.0)
+    assert samples[0].codes == (0, 0, 0, 0)
+    assert samples[0].part == ""
+    assert {block.table for block in device.blocks} == {"holding", "input"}
+
+
+def test_the_time_is_that_of_the_first_byte_of_the_first_answer():
+    bus = Bus(answer=memory(METER_VALUES), delay=lambda unit: 0.1)
+    samples, _, _ = polls(bus, METER)
+    begin_s, request = bus.requests[0]
+    first_s = begin_s + len(request) * bus.line.char_s + 0.1
+    assert samples[0].t_mono_ns / 1e9 == pytest.approx(first_s + 7 * bus.line.char_s, abs=2 * bus.line.char_s)
+
+
+def test_a_mute_device_gives_timeouts_and_no_numbers():
+    samples, _, _ = polls(Bus(dead=[1]), METER, times=2)
+    for sample in samples:
+        assert sample.codes == (Code.TIMEOUT,) * 4
+        assert all(isnan(value) for value in sample.values)
+
+
+def test_a_device_that_falls_silent_never_repeats_its_last_value():
+    def between(n, bus):
+        if n == 2:
+            bus.dead.add(1)
+
+    samples, _, _ = polls(Bus(answer=memory(METER_VALUES)), METER, times=3, between=between)
+    assert samples[1].values == (1500.0, 230.5, 6.5, 50.0)
+    assert all(isnan(value) for value in samples[2].values)
+
+
+def test_a_failed_block_spoils_only_its_own_points():
+    answers = memory(METER_VALUES)
+
+    def answer(unit, pdu):
+        return None if pdu[0] == 3 else answers(unit, pdu)
+
+    samples, _, _ = polls(Bus(answer=answer), METER)
+    assert samples[0].values[:3] == (1500.0, 230.5, 6.5)
+    assert samples[0].codes == (0, 0, 0, Code.TIMEOUT)
+
+
+def test_one_spoiled_frame_is_asked_again_once():
+    spoiled = iter([True, False, False, False])
+
+    def mutate(frame):
+        return frame[:-1] + bytes([frame[-1] ^ 1]) if next(spoiled, False) else frame
+
+    samples, _, counters = polls(Bus(answer=memory(METER_VALUES), mutate=mutate), METER)
+    assert samples[0].codes == (0, 0, 0, 0)
+    assert samples[0].values == (1500.0, 230.5, 6.5, 50.0)
+    assert counters.crc == 1
+
+
+def test_lasting_corruption_is_marked():
+    samples, _, _ = polls(Bus(answer=memory(METER_VALUES), mutate=lambda frame: frame[:-1] + b"\0"), METER)
+    assert samples[0].codes == (Code.CRC,) * 4
+    assert all(isnan(value) for value in samples[0].values)
+
+
+@pytest.mark.parametrize(
+    ("exception", "code"),
+    [(1, Code.EXCEPTION), (4, Code.EXCEPTION), (6, Code.EXCEPTION), (10, Code.TIMEOUT), (11, Code.TIMEOUT)],
+)
+def test_exceptions(exception, code):
+    samples, device, _ = polls(Bus(answer=lambda unit, pdu: bytes([pdu[0] | 0x80, exception])), METER)
+    assert samples[0].codes == (code,) * 4
+    assert device.refused == ()
+
+
+NAMES = ("power_active_l1", "power_active_l2", "power_active_l3", "power_active")
+LONG = profile(
+    *[(name, f"input {2 * n + 2} f32", "") for n, name in enumerate(NAMES)], ("voltage_l1", "input 0 f32", "")
+)
+
+
+def test_one_illegal_register_is_found_and_the_rest_is_kept():
+    values = {n: float(n + 1) for n in (0, 2, 4, 6, 8)}
+    bus = Bus(answer=memory(values, refuse={5}))
+    samples, device, counters = polls(bus, LONG, times=3)
+    for sample in samples:
+        assert sample.codes == (0, Code.EXCEPTION, 0, 0, 0)
+        assert [v for v in sample.values if not isnan(v)] == [3.0, 7.0, 9.0, 1.0]
+    assert device.refused == ("input 4 f32",)
+    assert counters.refused <= 6  # bisected once, not at every poll
+
+
+def test_a_hole_that_must_not_be_read_is_learned():
+    holed = profile(
+        ("voltage_l1", "input 0 f32", ""), ("frequency", "input 6 f32", ""), ("current_l1", "input 2 f32", "")
+    )
+    bus = Bus(answer=memory({0: 1.0, 2: 2.0, 6: 3.0}, known={0, 1, 2, 3, 6, 7}))
+    samples, device, _ = polls(bus, holed, times=2)
+    assert [sample.values for sample in samples] == [(1.0, 3.0, 2.0)] * 2
+    assert device.refused == ()
+    assert [(block.address, block.count) for block in device.blocks] == [(0, 4), (6, 2)]
+
+
+def test_a_device_that_refuses_everything_is_not_remembered_so():
+    ready = []
+    good = memory(METER_VALUES)
+
+    def answer(unit, pdu):
+        return good(unit, pdu) if ready else bytes([pdu[0] | 0x80, 2])
+
+    def between(n, bus):
+        if n == 6:
+            ready.append(True)
+
+    samples, device, _ = polls(Bus(answer=answer), METER, times=7, between=between)
+    assert samples[5].codes == (Code.EXCEPTION,) * 4
+    assert samples[6].values == (1500.0, 230.5, 6.5, 50.0)
+    assert device.refused == ()
+
+
+def test_a_refused_value_that_shares_registers_with_a_good_one():
+    shared = profile(
+        ("voltage_l1", "input 0 u32", ""), ("frequency", "input 0 u16", ""), ("current_l1", "input 4 u16", "")
+    )
+    bus = Bus(answer=memory({0: 7, 4: 9}, known={0, 4}))
+    samples, device, _ = polls(bus, shared, times=3)
+    assert device.refused == ("input 0 u32",)
+    assert samples[2].codes == (Code.EXCEPTION, 0, 0)
+    assert samples[2].values[1:] == (7.0, 9.0)
+
+
+def test_forget_asks_for_everything_again():
+    async def scenario():
+        refuse = {5}
+        values = {n: float(n + 1) for n in (0, 2, 4, 6, 8)}
+        device, _ = await on(Bus(answer=memory(values, refuse=refuse)), LONG)
+        await device.poll()
+        refuse.clear()
+        before = (await device.poll())[0]
+        device.forget()
+        return before, (await device.poll())[0]
+
+    before, after = virtual_time.run(scenario())
+    assert before.codes[1] == Code.EXCEPTION
+    assert after.codes == (0,) * 5
+
+
+def test_identify():
+    marked = profile(
+        ("voltage_l1", "input 0 f32", ""),
+        fingerprint="""
+[[fingerprint]]
+read = "input 0 f32"
+means = "mains voltage"
+between = [200.0, 250.0]
+[[fingerprint]]
+read = "input 10 u16"
+means = "model"
+equals = 341.0
+[[fingerprint]]
+read = "input 20 u16"
+means = "name"
+text = "PM53"
+""",
+    )
+    values = {0: 230.0, 10: 341, 20: int.from_bytes(b"PM", "big"), 21: int.from_bytes(b"53", "big")}
+
+    async def scenario(values):
+        device, _ = await on(Bus(answer=memory(values)), marked)
+        return [finding.holds for finding in await device.identify()]
+
+    assert virtual_time.run(scenario(values)) == [True, True, True]
+    assert virtual_time.run(scenario(values | {10: 342})) == [True, False, True]
+    assert virtual_time.run(scenario({})) == [False, False, False]
+
+
+def test_a_lost_link_is_raised():
+    async def scenario():
+        master = Master(CallLink(lambda request: b""), framing="tcp")
+        device = RegisterDevice(master, METER, unit=1)
+        with pytest.raises(LinkLost):
+            await device.poll()
+
+    virtual_time.run(scenario())
+
+
+def test_several_requests_outstanding_where_the_device_takes_them():
+    wide = profile(("voltage_l1", "input 0 f32", ""), ("frequency", "holding 0 f32", ""), limits="outstanding=4")
+    waiting = []
+
+    def answer(request):
+        waiting.append(request)
+        if len(waiting) < 2:
+            return b""
+        body = struct.pack(">f", 50.0)
+        return b"".join(one[:4] + b"\0\x07" + one[6:8] + b"\x04" + body for one in reversed(waiting))
+
+    async def scenario():
+        master = Master(CallLink(answer), framing="tcp")
+        await master.open()
+        return await RegisterDevice(master, wide, unit=1).poll()
+
+    assert virtual_time.run(scenario())[0].values == (50.0, 50.0)
+
+
+def test_a_device_whose_reads_change_it_is_neither_asked_twice_nor_probed():
+    counting = profile(("vehicle_count", "input 0 u16", ""), limits="timeout_ms=200, retry=false")
+    spoil = iter([True])
+
+    def mutate(frame):
+        return frame[:-1] + bytes([frame[-1] ^ 1]) if next(spoil, False) else frame
+
+    bus = Bus(answer=memory({0: 7}), mutate=mutate)
+
+    async def scenario():
+        import asyncio
+
+        device, master = await on(bus, counting)
+        samples = []
+        for _ in range(4):
+            samples.append((await device.poll())[0].codes)
+            await asyncio.sleep(1)
+        return samples, master.counters().probes
+
+    codes, probes = virtual_time.run(scenario())
+    assert codes == [(Code.CRC,), (Code.TIMEOUT,), (0,), (0,)]  # the second poll comes too soon: not asked
+    assert probes == 0
+    assert len(bus.requests) == 3
+
+
+def test_profiles_that_are_not_of_registers_are_refused():
+    with pytest.raises(ProfileError):
+        RegisterDevice(
+            Master(Bus()),
+            parse(HEAD.replace('"modbus"', '"push"\nfamily="f"') + '[[row]]\npoint="pm10"\nfield="a"\n', name="x-y"),
+            unit=1,
+        )
+
+
+def test_bus_and_driver_agree_on_the_checksum():
+    assert crc(bytes.fromhex("01 04 00 00 00 02")) == bytes.fromhex("71 CB")
