@@ -106,6 +106,8 @@ class SerialLink:
         if self._port is None:
             return
         self._unwatch()
+        if self._inbox is not None:
+            self._inbox.lose(LinkLost("closed", endpoint=self.endpoint))
         port, self._port, self._inbox, self._fd = self._port, None, None, -1
         with suppress(OSError, termios.error, serial.SerialException):
             port.close()

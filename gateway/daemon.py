@@ -11,18 +11,10 @@ import secrets
 import signal
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from drivers.device import Polled, Pushing
-from drivers.line import line as line_settings
-from drivers.link import Link, SerialLink, TcpLink
-from drivers.modbus.device import RegisterDevice
-from drivers.modbus.master import Master
-from drivers.modbus.plan import cost
-from drivers.uart.polled import PolledStream
-from drivers.uart.polled import Wire as SpokenWire
-from drivers.uart.stream import StreamDevice
+from drivers.device import Pushing
 from gateway import __version__
 from gateway.clock import Clock, SystemClock, boot_id
 from gateway.codec import Codec
@@ -31,7 +23,7 @@ from gateway.config.duration import bytes_per_second
 from gateway.config.load import Loaded
 from gateway.figures import Figures
 from gateway.health import Health, journal_facts, record_line
-from gateway.inventory import Item, described, inventory
+from gateway.inventory import described, inventory
 from gateway.journal.log import open_journal
 from gateway.lanes import Lanes
 from gateway.ledger import Filter, Ledger
@@ -49,6 +41,7 @@ from gateway.sinks import SinkDown, Site
 from gateway.sinks.registry import make_sink
 from gateway.steering import Steering
 from gateway.window import Windows
+from gateway.wiring import wiring
 
 LOG: Final = logging.getLogger("citygate")
 HEALTH_S: Final = 30.0
@@ -135,34 +128,15 @@ class Daemon:
 
     def _wire(self, name: str, bus: Bus) -> Wire:
         items = [item for item in self.items if item.config.bus == name]
-        speaks = {item.profile.speaks for item in items}
-        line = bus.line or _line_of(items)
-        link: Link = (
-            SerialLink(str(bus.port), line) if bus.kind == "serial" else TcpLink(str(bus.host), int(bus.port or 502))
-        )
-        take, say = self.pipeline.take, self._say("link")
-        if speaks == {"push"}:
-            stations = [_station(item, StreamDevice(item.profile)) for item in items]
-            return PushWire(name, link=link, stations=stations, take=take, say=say)
-        if speaks == {"poll"}:
-            spoken = SpokenWire(link)
-            stations = [
-                _station(item, PolledStream(spoken, item.profile, unit=item.config.unit or 1)) for item in items
-            ]
-            return PolledWire(name, way=link, stations=stations, take=take, say=say)
-        framing: Literal["rtu", "tcp"] = "rtu" if bus.kind == "serial" or bus.framing == "rtu" else "tcp"
-        master = Master(link, framing=framing, echo=bus.echo)
-        settings = line_settings(line) if bus.kind == "serial" else None
+        made = wiring(bus, items)
         stations = [
-            _station(
-                item,
-                RegisterDevice(
-                    master, item.profile, unit=item.config.unit or 1, price=cost(settings, item.profile.limits)
-                ),
-            )
-            for item in items
+            Station(item.id, item.every_s, item.series, device, silence_s=item.profile.silence_s)
+            for item, device in zip(items, made.drivers, strict=True)
         ]
-        return PolledWire(name, way=master, stations=stations, take=take, say=say)
+        take, say = self.pipeline.take, self._say("link")
+        if any(isinstance(station.device, Pushing) for station in stations):
+            return PushWire(name, link=made.link, stations=stations, take=take, say=say)
+        return PolledWire(name, way=made.way, stations=stations, take=take, say=say)
 
     def _health(self) -> Health:
         return Health(
@@ -270,14 +244,6 @@ async def _forever(work: Callable[[], Awaitable[None]]) -> None:
             task = asyncio.current_task()
             LOG.exception("task %s died of a bug; it starts again [CG-SYS-01]", task and task.get_name())
         await asyncio.sleep(1.0)
-
-
-def _line_of(items: list[Item]) -> str:
-    return items[0].profile.wire.lines[0] if items else "9600 8N1"
-
-
-def _station(item: Item, device: Polled | Pushing) -> Station:
-    return Station(item.id, item.every_s, item.series, device, silence_s=item.profile.silence_s)
 
 
 async def _main(loaded: Loaded, *, once: bool, dry_run: bool) -> int:

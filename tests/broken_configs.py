@@ -486,6 +486,7 @@ def _sinks():
         'path = "/var/lib/citygate/archive.jsonl"\nformat',
     )  # fmt: skip
     yield _with("sink.platform", "kind", '"ngsi-ld"', code="CG-CFG-62")
+    yield _with("sink.archive", "format", '"csv"', code="CG-CFG-65")
 
 
 def _syntax():

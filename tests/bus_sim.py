@@ -84,11 +84,11 @@ class Bus:
         frame = bytes([unit]) + pdu
         frame = self._mutate(frame + crc(frame))
         at_s = max(end_s + self._delay(unit), self._ready_s.get(unit, 0))
-        self._ready_s[unit] = at_s
         for begin in range(0, len(frame), self._chunk):
             portion = frame[begin : begin + self._chunk]
             at_s += len(portion) * self.line.char_s
             self._loop.call_at(at_s, self.put, portion)
+        self._ready_s[unit] = at_s
         if self.keep:
             self.ends.append(at_s)
 

@@ -109,7 +109,8 @@ class Master:
         """The bytes of `count` registers (two each) or bits (eight each, low bit first) from `address` (0-based).
 
         A unit in quarantine, or resting because it did not answer, is not asked: `NoReply` comes at once, unless it
-        may be asked again within `patience_s`, which is then waited for without holding the wire.
+        may be asked again within `patience_s`, which is then waited for without holding the wire. A person's read does
+        not wait for the end of a rest.
 
         Raises:
             NoReply: no answer that counts, or not asked; BadFrame: an answer that no checksum or length vouches for.
@@ -124,7 +125,7 @@ class Master:
         turns, width = self._turns, limits.outstanding
         while True:
             if state.closed_until_s or state.not_before_s:
-                await self._admit(state, patience_s)
+                await self._admit(state, patience_s, priority)
             if turns.held >= width or turns.waiting:
                 await turns.take(priority, limit=width)
             else:
@@ -199,18 +200,22 @@ class Master:
         """As long as the unit owes an answer of this shape, ask for one of another shape first."""
         if request.shape not in state.debts:
             return
-        if not state.limits.retry:
-            if state.calm(request.shape, now_s=asyncio.get_running_loop().time()):
+        now_s = asyncio.get_running_loop().time()
+        if not state.limits.retry or not state.probe_shapes(request):
+            if state.calm(request.shape, now_s=now_s):
                 return
             raise NoReply(f"not asked: unit {request.unit} may still answer an older request")
-        probe = build(request.unit, request.table, address=request.address, count=state.probe_count(request))
+        count = state.probe_count(request, now_s=now_s)
+        if count is None:
+            raise NoReply(f"not asked: unit {request.unit} still owes {len(state.debts)} answers")
+        probe = build(request.unit, request.table, address=request.address, count=count)
         state.probes += 1
         with suppress(DeviceRefused):  # an answer all the same
             await self._ask(probe, state)
         if request.shape in state.debts:
             raise NoReply(f"not asked: unit {request.unit} still owes an answer of {request.byte_count} bytes")
 
-    async def _admit(self, state: Unit, patience_s: float) -> None:
+    async def _admit(self, state: Unit, patience_s: float, priority: Priority) -> None:
         """Wait until the unit may be asked; its late answer, if it comes, ends the quarantine at once.
 
         Raises:
@@ -218,14 +223,14 @@ class Master:
         """
         loop = asyncio.get_running_loop()
         give_up_s = loop.time() + patience_s
-        while (wait_s := state.closed_until_s - loop.time()) > 0:
+        while (wait_s := state.wait_s(loop.time(), person=priority is Priority.PERSON)) > 0:
             if not self._turns.held:
                 self._turns.held += 1
                 try:
                     await self._wire.look()
                 finally:
                     self._turns.give()
-                wait_s = state.closed_until_s - loop.time()
+                wait_s = state.wait_s(loop.time(), person=priority is Priority.PERSON)
             if loop.time() + wait_s > give_up_s:
                 why = "rests" if state.failures >= OPEN_AFTER else "is in quarantine"
                 raise NoReply(f"not asked: unit {state.number} {why} for another {wait_s:.1f} s")

@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from drivers.errors import BadFrame, NoReply
+from drivers.errors import BadFrame, LinkLost, NoReply
 from drivers.line import LineSettings
-from drivers.link import Link
+from drivers.link import Link, TcpLink
 from drivers.modbus.envelope import Request
 from drivers.modbus.hunt import Frame, RtuHunt, RtuIdle
-from drivers.modbus.wire import Answer, Refusal, Stray, Tally
+from drivers.modbus.wire import SILENT_REQUESTS, Answer, Refusal, Stray, Tally
 
 DRAIN_S: Final = 0.05
 ADAPTER_S: Final = 0.02  # a USB adapter may hold bytes back for 16 ms (devices.md 1.2)
@@ -33,6 +33,8 @@ class RtuWire:
     """
 
     def __init__(self, link: Link, *, line: LineSettings | None, stray: Stray, echo: bool = False) -> None:
+        self._unanswered = 0
+        self._silent_limit = SILENT_REQUESTS if isinstance(link, TcpLink) else 0
         self.tally = Tally()
         self.sent_s = 0.0
         self._link = link
@@ -46,6 +48,7 @@ class RtuWire:
     async def open(self) -> None:
         """Open the link; the silence begins now."""
         await self._link.open()
+        self._unanswered = 0
         self._quiet_since_s = asyncio.get_running_loop().time()
 
     async def close(self) -> None:
@@ -62,7 +65,16 @@ class RtuWire:
         deadline_s = self.sent_s + timeout_s + request.rtu_size_bytes * self._char_s + ADAPTER_S
         hunt = RtuHunt(request, echo=self._echo)
         try:
-            return await self._hunt(hunt, deadline_s=deadline_s, owed=owed)
+            answer = await self._hunt(hunt, deadline_s=deadline_s, owed=owed)
+        except NoReply:
+            self._unanswered += 1
+            if self._unanswered == self._silent_limit:
+                fact = f"no answer to {self._unanswered} requests in a row"
+                raise LinkLost(fact, endpoint=self._link.endpoint) from None
+            raise
+        else:
+            self._unanswered = 0
+            return answer
         finally:
             self._account(hunt)
             self.tally.busy_s += loop.time() - begin_s + self._t35_s
@@ -83,7 +95,8 @@ class RtuWire:
 
     async def _hunt(self, hunt: RtuHunt, *, deadline_s: float, owed: bool) -> Answer:
         loop = asyncio.get_running_loop()
-        while (wait_s := deadline_s - loop.time()) > 0:
+        while True:
+            wait_s = max(0.0, deadline_s - loop.time())  # at 0 once more: what came while this process was busy counts
             data, t_s = await self._link.read(min(wait_s, DRAIN_S) if hunt.spoiled and not hunt.pending else wait_s)
             if not data:
                 break
@@ -94,6 +107,8 @@ class RtuWire:
                 if answer is not None:
                     return answer
                 found = hunt.resume()
+            if not wait_s:
+                break
         if hunt.last_look():
             answer = self._judge(hunt, owed=owed)
             if answer is not None:

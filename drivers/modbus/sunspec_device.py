@@ -40,12 +40,13 @@ class SunspecDevice:
     and a setting (integer or float models) move models.
     """
 
-    def __init__(self, master: Master, profile: Profile, *, unit: int) -> None:
+    def __init__(self, master: Master, profile: Profile, *, unit: int, patience_s: float = 0.0) -> None:
         self.profile = profile
         self.unit = unit
         self.model: sunspec.Model | None = None
         self._master = master
         self._rows = Rows(profile)
+        self._patience_s = patience_s
         self._t_first_s = 0.0
 
     async def poll(self) -> tuple[Sample, ...]:
@@ -76,7 +77,14 @@ class SunspecDevice:
         return self._rows.sample(facts, int(self._t_first_s * 1e9)) or self._failed(Code.ABSENT)
 
     async def _read(self, table: str, address: int, count: int) -> bytes:
-        answer = await self._master.read(self.unit, table, address=address, count=count, limits=self.profile.limits)
+        answer = await self._master.read(
+            self.unit,
+            table,
+            address=address,
+            count=count,
+            limits=self.profile.limits,
+            patience_s=self._patience_s,
+        )
         self._t_first_s = answer.t_first_s
         return answer.data
 

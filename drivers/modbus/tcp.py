@@ -16,7 +16,7 @@ from drivers.errors import BadFrame, LinkLost, NoReply
 from drivers.link import DirectLink
 from drivers.modbus.envelope import MAX_ADU_BYTES, Request, tcp_data
 from drivers.modbus.hunt import Frame
-from drivers.modbus.wire import Answer, Refusal, Stray, Tally
+from drivers.modbus.wire import SILENT_REQUESTS, Answer, Refusal, Stray, Tally
 
 LATE_IDS: Final = 256
 _HEAD_BYTES: Final = 6
@@ -36,6 +36,7 @@ class TcpWire:
         self._link = link
         self._stray = stray
         self._open: dict[int, _Open] = {}
+        self._unanswered = 0
         self._late: OrderedDict[int, Request] = OrderedDict()
         self._id = 0
         self._rest = b""
@@ -52,6 +53,7 @@ class TcpWire:
         self._late.clear()
         self._rest = b""
         self._lost = None
+        self._unanswered = 0
         self._link.listen(on_data=self._received, on_lost=self._ended)
 
     async def close(self) -> None:
@@ -93,6 +95,7 @@ class TcpWire:
     def _answered(self, adu: bytes, opened: _Open) -> None:
         _, future, sent_s, _ = opened
         del self._open[int.from_bytes(adu[:2], "big")]
+        self._unanswered = 0
         now_s = self._loop.time() if self._loop is not None else sent_s
         if not self._open:
             self.tally.busy_s += now_s - self._busy_since_s
@@ -123,6 +126,7 @@ class TcpWire:
         if loop is None:
             return
         now_s = loop.time()
+        self._unanswered = 0
         number = adu[0] << 8 | adu[1]
         opened = self._open.get(number)
         if opened is None:
@@ -167,6 +171,7 @@ class TcpWire:
             return
         now_s = self._loop.time()
         for number in [number for number, opened in self._open.items() if opened[3] <= now_s]:
+            self._unanswered += 1
             request, future, _, _ = self._open.pop(number)
             self._late[number] = request
             if len(self._late) > LATE_IDS:
@@ -175,6 +180,9 @@ class TcpWire:
                 future.set_exception(NoReply(f"unit {request.unit} did not answer"))
         if self._rest:  # an answer that does not end: its length lies, and everything behind it would be swallowed
             self._ended(LinkLost("an answer of the peer does not end", endpoint=self._link.endpoint))
+        elif self._unanswered >= SILENT_REQUESTS:
+            fact = f"no answer to {self._unanswered} requests in a row"
+            self._ended(LinkLost(fact, endpoint=self._link.endpoint))
         elif self._open:
             self._arm(min(opened[3] for opened in self._open.values()))
         else:

@@ -17,10 +17,10 @@ Time alone proves nothing: a debt has no expiry, so the rule holds for a reply a
 
 *What remains undecidable*, and what bounds it: a unit (or a radio bridge) that answers one request twice, or two units
 with the same address, can give a second answer of the right shape; only the silence before each request, in which
-surplus frames are seen and make the unit owe a probe, speaks against it. A probe's shape is used again after
-`PROBES` further probes: an answer late by more than that many quarantines could pay the wrong debt. A unit whose reads
-change it (`retry` false) is never probed; its debts are given up after three quarantines. A random frame
-passes the checksum with 1/65536; the quality room's range checks stand behind that.
+surplus frames are seen and counted, speaks against it. A probe's shape is used again after `PROBES` probes and at least
+a minute (or ten worst reply times); an answer later than that could pay a wrong debt. A unit whose reads change it
+(`retry` false), or that has no second shape to offer, is not probed; its debts are given up after three quarantines. A
+random frame passes the checksum with 1/65536; the quality room's range checks stand behind that.
 """
 
 from __future__ import annotations
@@ -32,15 +32,18 @@ from typing import Final
 from drivers.modbus.envelope import Request, Shape
 from drivers.profile import Limits
 
-PROBES: Final = 4
+PROBES: Final = 6
+OLD_S: Final = 60.0
+OLD_WORST: Final = 10.0
+FIRST_REGISTER_FUNCTION: Final = 3
 CALM: Final = 3.0
 REPLIES: Final = 64
 FEW: Final = 8
-FLOOR_S: Final = 0.1
+FLOOR_S: Final = 0.25
 CEILING_S: Final = 10.0
 OPEN_AFTER: Final = 3
 FIRST_GAP_S: Final = 1.0
-LAST_GAP_S: Final = 300.0
+LAST_GAP_S: Final = 60.0
 SHAPES: Final = 64
 
 
@@ -79,6 +82,7 @@ class Unit:
     shapes: dict[Shape, None] = field(default_factory=dict)
     not_before_s: float = 0.0
     closed_until_s: float = 0.0
+    rests_until_s: float = 0.0
     failures: int = 0
     gap_s: float = 0.0
     transactions: int = 0
@@ -117,7 +121,7 @@ class Unit:
             self.debts.clear()
         if self.failures or self.closed_until_s:
             self.failures = 0
-            self.gap_s = self.closed_until_s = 0.0
+            self.gap_s = self.closed_until_s = self.rests_until_s = 0.0
         if self.limits.turnaround_ms:
             self.not_before_s = now_s + self.limits.turnaround_ms / 1000
         self._learn(reply_s)
@@ -133,15 +137,19 @@ class Unit:
         """Not to be asked until its worst reply time has passed."""
         self.closed_until_s = max(self.closed_until_s, sent_s + self.worst_s)
 
+    def wait_s(self, now_s: float, *, person: bool) -> float:
+        """How long it must not be asked yet; 0 or less when it may."""
+        return (self.closed_until_s if person else max(self.closed_until_s, self.rests_until_s)) - now_s
+
     def owe(self, shape: Shape, *, sent_s: float) -> None:
         """The answer of that shape may still come."""
         self.debts.pop(shape, None)
         self.debts[shape] = sent_s
 
     def rest(self, gap_s: float, *, now_s: float) -> None:
-        """The breaker: not to be asked for `gap_s`."""
+        """The breaker: not to be asked for `gap_s`, except by a person."""
         self.gap_s = gap_s
-        self.closed_until_s = max(self.closed_until_s, now_s + gap_s)
+        self.rests_until_s = now_s + gap_s
 
     def came_late(self, shape: Shape, *, code: int, t_s: float) -> bool:
         """An answer that nobody waits for: pay the debt it belongs to and all before it; false if none is known."""
@@ -158,13 +166,13 @@ class Unit:
                 self._learn(t_s - sent_s)
                 break
         self.failures = 0
-        self.gap_s = 0.0
+        self.gap_s = self.rests_until_s = 0.0
         if not self.debts:
             self.closed_until_s = 0.0
         return True
 
     def calm(self, shape: Shape, *, now_s: float) -> bool:
-        """For a unit that must not be probed: whether the debt is so old that it is given up, which ends it."""
+        """For a unit that cannot be probed: whether the debt is so old that it is given up, which ends it."""
         if now_s - self.debts.get(shape, now_s) < CALM * self.worst_s:
             return False
         del self.debts[shape]
@@ -174,25 +182,29 @@ class Unit:
         """Whether an exception answer of this function could belong to an older request."""
         return any(debt[0] == function for debt in self.debts)
 
-    def probe_count(self, request: Request) -> int:
-        """How many registers or bits from the request's address make an answer unlike any that matters.
+    def probe_shapes(self, request: Request) -> list[tuple[int, Shape]]:
+        """Reads from the request's address whose answers look unlike any real one: (count, shape), the best first.
 
-        Unlike the unit's real reads always; unlike all debts if possible, else the one that was asked longest ago.
+        Even and short ones first: parts of a block that the device is known to allow, on value borders.
         """
-        step = 8 if request.function < 3 else 1
-        size = 1 if request.function < 3 else 2
-        free: list[int] = []
-        for number in (2, 4, 1, 6, 8, 10, 3, 12, 5, 7, 9, 11, *range(13, 60)):
-            shape = (request.function, size * number)
-            fits = number * step <= self.limits.max_registers and request.address + number * step <= 0x10000
-            if shape not in self.shapes and shape != request.shape and fits:
-                free.append(number)
-        free = sorted(free, key=lambda number: size * number > request.byte_count)[:PROBES]
-        clean = [number for number in free if (request.function, size * number) not in self.debts]
-        if clean:
-            return clean[0] * step
-        oldest = min(free, key=lambda number: self.debts[request.function, size * number], default=1)
-        return oldest * step
+        bits = request.function < FIRST_REGISTER_FUNCTION
+        found: list[tuple[int, Shape]] = []
+        for number in (2, 4, 1, 6, 8, 10, 3, 12, 5, 7, 9, 11, 14, 16, 18, 20):
+            count, shape = (
+                (8 * number, (request.function, number)) if bits else (number, (request.function, 2 * number))
+            )
+            fits = count <= self.limits.max_registers and request.address + count <= 0x10000
+            if fits and shape not in self.shapes and shape != request.shape:
+                found.append((count, shape))
+        return sorted(found, key=lambda probe: probe[1][1] > request.byte_count)[:PROBES]
+
+    def probe_count(self, request: Request, *, now_s: float) -> int | None:
+        """The count of the probe to send; None while every probe's own answer is outstanding and not yet old."""
+        shapes = self.probe_shapes(request)
+        count, shape = min(shapes, key=lambda probe: self.debts.get(probe[1], 0.0))
+        if shape in self.debts and now_s - self.debts[shape] < max(OLD_S, OLD_WORST * self.worst_s):
+            return None
+        return count
 
     def remember(self, shape: Shape) -> None:
         """A real read of this shape is made of the unit: probes must look different."""
@@ -215,7 +227,7 @@ class Unit:
             timeout_s=self.timeout_s,
             reply_p50_s=replies[len(replies) // 2],
             reply_p95_s=replies[min(len(replies) - 1, len(replies) * 95 // 100)],
-            resting_s=max(0.0, self.closed_until_s - now_s),
+            resting_s=max(0.0, self.closed_until_s - now_s, self.rests_until_s - now_s),
         )
 
     @property
@@ -228,8 +240,8 @@ class Unit:
             self._adapt()
 
     def _adapt(self) -> None:
-        """Patience: twice the slowest of the last 64 replies, 0.1 s (or the profile's) to four times the profile's."""
+        """Patience: 3 times the slowest of the last 64 replies, 0.25 s (or the profile's) to 4 times the profile's."""
         slowest = max(self.replies_s)
         floor_s = self.first_s if len(self.replies_s) < FEW else min(FLOOR_S, self.first_s)
-        self.timeout_s = min(max(floor_s, 2 * slowest), self._ceiling_s)
-        self._slow_s = self.timeout_s / 2
+        self.timeout_s = min(max(floor_s, 3 * slowest), self._ceiling_s)
+        self._slow_s = self.timeout_s / 3

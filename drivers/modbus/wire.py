@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from drivers.errors import ReplyError
 from drivers.modbus.envelope import EXCEPTIONS, Request
 from drivers.modbus.hunt import Frame
+
+SILENT_REQUESTS: Final = 8
+"""A TCP connection on which so many requests in a row got no answer is given up: it may be half open."""
 
 
 class Answer(NamedTuple):

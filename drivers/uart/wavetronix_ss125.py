@@ -19,6 +19,9 @@ from drivers.uart.family import Cut, Facts, Family, Value, judged, junk
 HEAD: Final = b"Z1"
 EVENT: Final = 0x67
 INTERVAL: Final = 0x71
+MESSAGES: Final = frozenset(
+    (0x00, 0x03, 0x04, 0x08, 0x0D, 0x0E, 0x11, 0x13, 0x17, 0x1C, 0x62, 0x63, 0x64, 0x65, EVENT, 0x68, 0x69, 0x6D, 0x70)
+) | {INTERVAL}
 RESULTS: Final = {
     1: "payload size",
     2: "body CRC",
@@ -42,6 +45,9 @@ def cut(buffer: bytes) -> Cut | None:
     size = 11 + buffer[9] + 1
     if len(buffer) < size:
         return None
+    if buffer[11] not in MESSAGES:
+        # A CRC with start 0 is also right over whole packets in a row: the header of a lost packet must not eat them.
+        return Cut(size, reason="message id")
     return judged(size, good=crc8_1c(buffer[11 : size - 1]) == buffer[size - 1])
 
 

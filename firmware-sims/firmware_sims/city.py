@@ -13,7 +13,6 @@
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -24,7 +23,7 @@ from typing import Final, Self
 from firmware_sims import omnipresense, plantower, ultrasonic, wavetronix
 from firmware_sims.city_day import CANAL_MOUNT_M, CityDay, Lane
 from firmware_sims.day import Course
-from firmware_sims.device import Simulated
+from firmware_sims.device import Simulated, steady
 from firmware_sims.eastron import EastronMeter, sdm120, sdm630
 from firmware_sims.faults import Fault, Faults
 from firmware_sims.faulty import Faulty
@@ -116,6 +115,7 @@ class City:
     wires: dict[str, PtyWire | TcpWire] = field(default_factory=dict)
     devices: dict[str, Simulated] = field(default_factory=dict)
     _cures: dict[str, list[Callable[[], None]]] = field(default_factory=dict, repr=False)
+    _clock: Callable[[], float] = field(default_factory=steady, repr=False)
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack, repr=False)
 
     async def __aenter__(self) -> Self:
@@ -140,8 +140,10 @@ class City:
         units.note = self.truth.note
         self.folder.mkdir(parents=True, exist_ok=True)
         for name, (line, _) in WIRES.items():
-            self.wires[name] = PtyWire(ends[name], self.folder / name, line=Line.parse(line), note=self.truth.note)
-        self.wires["plc"] = TcpWire(units.session, port=self.tcp_port)
+            self.wires[name] = PtyWire(
+                ends[name], self.folder / name, line=Line.parse(line), note=self.truth.note, clock=self._clock
+            )
+        self.wires["plc"] = TcpWire(units.session, port=self.tcp_port, clock=self._clock)
         for wire in self.wires.values():
             await self._stack.enter_async_context(wire)
         return self
@@ -176,7 +178,7 @@ class City:
             KeyError: no such device.
             ValueError: it cannot have this quirk.
         """
-        self._cures.setdefault(device, []).append(afflict(self.devices[device], quirk, now_s=time.time()))
+        self._cures.setdefault(device, []).append(afflict(self.devices[device], quirk, now_s=self._clock()))
 
     def heal(self, device: str, fault: str | None = None) -> None:
         """Switch one fault of a device off, or all faults and quirks.

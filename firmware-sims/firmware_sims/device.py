@@ -6,7 +6,8 @@ device as fast as it likes. What a device puts on the wire it also tells its `no
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias, runtime_checkable
 
@@ -40,6 +41,15 @@ class Note(Protocol):
 
     def __call__(self, served: Served, /) -> None:
         """Take down what was served."""
+
+
+def steady() -> Callable[[], float]:
+    """A clock of Unix seconds that never falls: the wall time of now, carried on by the monotonic clock.
+
+    Devices go on when somebody sets the computer's clock back.
+    """
+    begin_s = time.time() - time.monotonic()
+    return lambda: begin_s + time.monotonic()
 
 
 def forget(_served: Served) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Protocol, Self
 
-from firmware_sims.device import Answers, Note, Served, Simulated, Speaking, forget
+from firmware_sims.device import Answers, Note, Served, Simulated, Speaking, forget, steady
 
 
 class Session(Protocol):
@@ -37,7 +36,7 @@ class TcpWire:
     port: int = 0
     limit: int = 4
     idle_s: float = 60.0
-    clock: Callable[[], float] = time.time
+    clock: Callable[[], float] = field(default_factory=steady)
     note: Note = forget
     refused: int = 0
     accepted: int = 0

@@ -11,7 +11,6 @@ import asyncio
 import os
 import select
 import termios
-import time
 import tty
 from collections.abc import Callable
 from contextlib import suppress
@@ -21,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from firmware_sims.device import Asked, Note, Served, Simulated, Speaking, forget
+from firmware_sims.device import Asked, Note, Served, Simulated, Speaking, forget, steady
 from firmware_sims.uart import Line, heard
 
 _CHUNK_S: Final = 0.004  # bytes are written in portions of about this length
@@ -68,7 +67,7 @@ class PtyWire:
     link: Path
     line: Line = field(default_factory=Line)
     reader: Line | None = None
-    clock: Callable[[], float] = time.time
+    clock: Callable[[], float] = field(default_factory=steady)
     inverted: bool = False
     note: Note = forget
     counters: Counters = field(default_factory=Counters)

@@ -41,7 +41,7 @@ def command(face: Face) -> int:
         return 0
     face.faults(found, stream=sys.stdout)
     _show(face, loaded, plans=plans, flows=flows)
-    face.data(
+    face.prose(
         face.pick(
             f"ok: {len(loaded.files)} files, {len(loaded.config.device)} devices, {len(found)} warnings",
             f"ผ่าน: {len(loaded.files)} ไฟล์ {len(loaded.config.device)} อุปกรณ์ เตือน {len(found)} ข้อ",
@@ -59,7 +59,7 @@ def _refused(face: Face, faults: Sequence[Fault]) -> int:
         return EXIT_CONFIG
     face.faults(faults, stream=sys.stdout)
     warned = len(faults) - errors
-    face.data(
+    face.prose(
         face.pick(
             f"{errors} error{'s' * (errors != 1)}, {warned} warning{'s' * (warned != 1)}; "
             "a running daemon keeps its last good config",
@@ -129,4 +129,4 @@ def _show(face: Face, loaded: Loaded, *, plans: Sequence[BusPlan], flows: Sequen
             right=(2, 3),
         )
         if any(flow.events for flow in flows):
-            face.data(face.pick("+ and events as they happen", "+ รวมเหตุการณ์ตามที่เกิด"))
+            face.prose(face.pick("+ and events as they happen", "+ รวมเหตุการณ์ตามที่เกิด"))

@@ -29,7 +29,7 @@ def command(context: click.Context, code: str | None) -> int:
         from gateway.cli.verbs import citygate
 
         if code in citygate.list_commands(context):
-            return int(citygate.main([code, "--help"], standalone_mode=False) or 0)
+            return int(citygate.main([code, "--help"], prog_name="citygate", standalone_mode=False) or 0)
         from difflib import get_close_matches
 
         near = ", ".join(get_close_matches(code.upper(), codes(), n=3)) or "`citygate help`"

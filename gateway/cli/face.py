@@ -42,6 +42,11 @@ class Face:
         """One line of data, to stdout."""
         print(text)
 
+    def prose(self, text: str) -> None:
+        """A sentence of data, to stdout, wrapped on a terminal."""
+        for line in wrapped(text, self.width(), first=0, rest=0) if sys.stdout.isatty() else [text]:
+            print(line)
+
     def talk(self, text: str = "") -> None:
         """One line for people, to stderr."""
         print(text, file=sys.stderr)

@@ -43,6 +43,7 @@ _NEEDS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("file", ""): ("path",),
 }
 UNBUILT: Final = frozenset({"ngsi-ld", "sparkplug"})  # kinds of the contract that this version does not have yet
+UNBUILT_FORMATS: Final = frozenset({"csv", "prometheus"})
 _HOME: Final = re.compile(r"(localhost|127\.\d+\.\d+\.\d+|\[?::1\]?)")
 _CLIENT_ID = re.compile(r"[\x21-\x7e]{1,128}")
 _BRACES = re.compile(r"\{[^{}]*\}")
@@ -60,6 +61,8 @@ def outlets(bench: Bench, *, memory: bool) -> None:
         if sink.kind in UNBUILT:
             bench.draft.add("CG-CFG-62", (*path, "kind"), kind=sink.kind)
             continue
+        if sink.kind == "file" and sink.format in UNBUILT_FORMATS:
+            bench.draft.add("CG-CFG-65", (*path, "format"), value=sink.format)
         for key in sorted(set(bench.draft.data["sink"][name]) - KEYS[sink.kind]):
             bench.draft.add("CG-CFG-21", (*path, key), key=key, kind=sink.kind)
         _token(bench, name, sink)

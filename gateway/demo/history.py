@@ -13,8 +13,8 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from drivers.link import CallLink
-from drivers.modbus.device import RegisterDevice
 from drivers.modbus.master import Master
+from drivers.modbus.polled import polled
 from drivers.sample import Sample
 from drivers.uart.polled import PolledStream, Wire
 from drivers.uart.stream import StreamDevice
@@ -105,6 +105,6 @@ async def _reader(item: Item, simulated: Any, clock: FakeClock) -> Read:
     if item.profile.speaks == "modbus":
         master = Master(link, framing="tcp")
         await master.open()
-        return RegisterDevice(master, item.profile, unit=unit).poll
+        return polled(master, item.profile, unit=unit).poll
     await link.open()
     return PolledStream(Wire(link), item.profile, unit=unit).poll

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from gateway.codec import RAW, Codec
 from gateway.config.load import Loaded, load
+from gateway.demo.platform import Platform
 from gateway.demo.servers import Child, start_broker, start_city, start_daemon, start_database
 from gateway.demo.site import Database, gateway_toml
 from gateway.journal.log import open_journal
@@ -54,6 +55,7 @@ class City:
         self.tally = Tally()
         self.children: dict[str, Child] = {}
         self.database: Database | None = None
+        self.platform: Platform | None = None
 
     def prepare(self) -> Loaded:
         """Start devices, broker and database; write the config that a site would have."""
@@ -61,6 +63,7 @@ class City:
         (self.folder / "state").mkdir(exist_ok=True)
         self.children["city"], ready = start_city(self.folder)
         self.children["broker"], url = start_broker(self.folder)
+        self.platform = Platform(url)
         started = start_database(self.folder)
         if started is not None:
             self.children["database"], self.database = started
@@ -109,6 +112,9 @@ class City:
 
     def stop(self) -> None:
         """End all children, the daemon first."""
+        if self.platform is not None:
+            self.platform.close()
+            self.platform = None
         for name in ("daemon", "city", "broker", "database"):
             if name in self.children:
                 self.children.pop(name).stop()
@@ -176,6 +182,7 @@ def run(
             city.start()
             _watch(city, seconds, show)
             sinks = city.drain()
+            say(f"a subscriber at the broker heard {city.platform.messages if city.platform else 0} messages")
             city.stop()
             return city.summary(sinks)
         finally:

@@ -231,19 +231,21 @@ class Log:
 
     def _flush(self, preamble: tuple[tuple[int, bytes], ...] | None, causes: list[OSError]) -> bool:
         """Write what waits now. False where a new segment is needed and no preamble was given, or none can be had."""
-        store, end = self._store, self._memory.next
-        while True:
-            waiting, marks = self._memory.waiting(end)
-            if not waiting and not marks:
-                store.release()
-                return True
+        store = self._store
+        waiting, marks = (
+            self._memory.waiting()
+        )  # once: a mark set later may know of entries that are not in this commit
+        while waiting or marks:
             count, fits = fit(waiting, marks, room_bytes=store.room_bytes)
             if count or fits:
-                self._write(waiting[:count], marks if fits else {}, causes)
+                if self._write(waiting[:count], marks if fits else {}, causes):
+                    waiting, marks = waiting[count:], {} if fits else marks
             elif preamble is None or len(causes) > 1 or not store.make_room():
                 return False
             else:
                 self._rotate(preamble, causes)
+        store.release()
+        return True
 
     def _rotate(self, preamble: tuple[tuple[int, bytes], ...], causes: list[OSError]) -> None:
         try:
@@ -252,15 +254,16 @@ class Log:
             causes.append(cause)
             self._store.release()
 
-    def _write(self, entries: list[Entry], marks: dict[str, bytes], causes: list[OSError]) -> None:
-        """One write, one sync."""
+    def _write(self, entries: list[Entry], marks: dict[str, bytes], causes: list[OSError]) -> bool:
+        """One write, one sync; whether the disk took them."""
         end = self.committed + len(entries)
         try:
             self._store.write(encode_commit(self._store.segments[-1], entries, marks=marks, end=end))
         except OSError as cause:
             causes.append(cause)
-        else:
-            self._memory.settle(entries, marks)
+            return False
+        self._memory.settle(entries, marks)
+        return True
 
     def _read_segment(self, segment: Segment, start: int, *, before: int, room: int) -> tuple[list[Entry], int]:
         try:

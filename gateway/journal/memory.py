@@ -82,11 +82,10 @@ class Memory:
                 end += 1
             return self._entries[begin:end], first
 
-    def waiting(self, end: int) -> tuple[list[Entry], dict[str, bytes]]:
-        """Entries below `end` and marks that are not on disk."""
+    def waiting(self) -> tuple[list[Entry], dict[str, bytes]]:
+        """Entries and marks that are not on disk, of one moment."""
         with self._lock:
-            begin = len(self._entries) - (self.next - self.committed)
-            return self._entries[begin : begin + end - self.committed], dict(self._dirty)
+            return self._entries[len(self._entries) - (self.next - self.committed) :], dict(self._dirty)
 
     def settle(self, entries: list[Entry], marks: Mapping[str, bytes]) -> None:
         """These, the oldest that waited, are on disk now."""

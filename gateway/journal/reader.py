@@ -21,15 +21,16 @@ def load(disk: Disk, segment: Segment, *, offset: int, size: int) -> bytes:
     except FileNotFoundError:
         raise
     except OSError:
-        blocks = []
-        for at in range(offset, offset + size, BLOCK_BYTES):
-            want = min(BLOCK_BYTES, offset + size - at)
+        blocks, at, end = [], offset, offset + size
+        while at < end:
+            want = min(BLOCK_BYTES - at % BLOCK_BYTES, end - at)
             try:
                 blocks.append(disk.read(segment.name, offset=at, size=want))
             except FileNotFoundError:
                 raise
             except OSError:
                 blocks.append(bytes(want))
+            at += want
         return b"".join(blocks)
 
 

@@ -13,7 +13,7 @@ from gateway.reading import Reading
 from gateway.window.piece import Floats, Ints, counted, mask_of
 
 Packed: TypeAlias = "NDArray[np.int32] | Floats"
-LIMIT_ROWS: Final = 6_000  # per base window (at most a minute): 100 polls a second; more are counted, not kept
+LIMIT_ROWS: Final = 6_000  # per base window: 100 a second where it is a minute; more are counted, not kept
 _NOTHING: Final = np.iinfo(np.int32).min
 
 

@@ -114,7 +114,7 @@ def speed_p85(series: Series, layout: Layout, *, piece: Piece) -> tuple[Indicato
     names = [series.points[column].name for column in layout.gauge.tolist()]
     if "speed" not in names or not piece.n[layout.gauge[names.index("speed")]]:
         return ()
-    value = float(quantile(layout, piece, share=0.85)[names.index("speed")])
+    value = float(quantile(layout, piece, shares=(0.85,))[0, names.index("speed")])
     return (Indicator("speed_p85", value, "type-7"),)
 
 
@@ -124,23 +124,15 @@ def demand(series: Series, *, piece: Piece, before: Piece | None, end_ms: int) -
     It is divided by the time between these readings. None where a block's last reading lies further than two periods
     (at least 5 s) before its end: energy of a gap belongs to the whole gap and not to one block.
     """
-    names = [point.name for point in series.points]
-    register = next((name for name in REGISTERS if name in names), None)
+    counters = [point.name for point in series.points if point.kind == "counter"]
+    register = next((name for name in REGISTERS if name in counters), None)
     if register is None or series.kind != "energy" or before is None or series.every_ms is None:
         return ()
-    at = names.index(register)
-    if series.points[at].kind != "counter" or not (piece.n[at] and before.n[at]):
-        return ()
-    slack_ms = max(2 * series.every_ms, EDGE_MS)
-    start_ms = int(before.last_ms[at])
-    last_ms = int(piece.last_ms[at])
+    at = counters.index(register)
     kwh = float(piece.last[at] - before.last[at])
-    fell = kwh < 0 or piece.first[at] < before.last[at] or _broken(series, at, piece)
-    if fell or end_ms - BLOCK_MS - start_ms > slack_ms or end_ms - last_ms > slack_ms:
+    slack_ms = max(2 * series.every_ms, EDGE_MS)
+    start_ms, last_ms = int(before.last_ms[at]), int(piece.last_ms[at])
+    rose = kwh >= 0 and piece.first[at] >= before.last[at] and not piece.broken[at]  # false for NaN too
+    if not rose or end_ms - BLOCK_MS - start_ms > slack_ms or end_ms - last_ms > slack_ms:
         return ()
     return (Indicator("demand_kw", round(kwh * 3_600_000 / (last_ms - start_ms), 6), "register", span="15m"),)
-
-
-def _broken(series: Series, column: int, piece: Piece) -> bool:
-    counters = [index for index, point in enumerate(series.points) if point.kind == "counter"]
-    return bool(piece.broken[counters.index(column)])

@@ -14,13 +14,13 @@ from gateway.window.quantile import percentile, weighted
 _CALM = 1e-9  # a resultant shorter than this has no direction
 
 
-def quantile(layout: Layout, piece: Piece, *, share: float) -> Floats:
-    """The `share` (0..1) quantile of each gauge column, from sorted rows or from a sketch."""
+def quantile(layout: Layout, piece: Piece, *, shares: tuple[float, ...]) -> Floats:
+    """The `shares` (0..1) quantiles of the gauge columns, from sorted rows or from a sketch: one row per share."""
     if piece.ordered is not None:
-        return percentile(piece.ordered, piece.n[layout.gauge], share=share)
+        return percentile(piece.ordered, layout.of_gauges(piece.n), shares=shares)
     if piece.sketch is not None:
-        return weighted(*piece.sketch, share=share)
-    return np.full(len(layout.gauge), nan)
+        return np.array([weighted(*piece.sketch, share=share) for share in shares])
+    return np.full((len(shares), len(layout.gauge)), nan)
 
 
 def statistics(series: Series, layout: Layout, *, piece: Piece, before: Piece | None) -> tuple[tuple[float, ...], ...]:
@@ -50,10 +50,10 @@ def statistics(series: Series, layout: Layout, *, piece: Piece, before: Piece | 
 
 
 def _gauges(layout: Layout, piece: Piece) -> Sequence[tuple[float, ...]]:
-    n = piece.n[layout.gauge]
+    n = layout.of_gauges(piece.n)
     with np.errstate(invalid="ignore", divide="ignore"):
         std = np.where((n > 1) & np.isfinite(piece.m2), np.sqrt(piece.m2 / (n - 1)), nan)
-    middle, upper = (quantile(layout, piece, share=share) for share in (0.5, 0.95))
+    middle, upper = quantile(layout, piece, shares=(0.5, 0.95))
     rows = [piece.mean, piece.low, piece.high, std, middle, upper]
     if len(layout.turning):
         mean, spread = _directions(piece, n[layout.turning])
@@ -81,10 +81,10 @@ def _directions(piece: Piece, n: Ints) -> tuple[Floats, Floats]:
 def _counters(series: Series, layout: Layout, piece: Piece, before: Floats | None) -> list[tuple[float, ...]]:
     rows: list[tuple[float, ...]] = []
     for index, column in enumerate(layout.counter.tolist()):
-        first, last = float(piece.first[column]), float(piece.last[column])
+        first, last = float(piece.first[index]), float(piece.last[index])
         start = first
-        if before is not None and before[column] == before[column]:
-            start = float(before[column])
+        if before is not None and before[index] == before[index]:
+            start = float(before[index])
         fell = bool(piece.broken[index]) or first < start
         digits = series.points[column].digits + 3  # takes off the noise of the subtraction, not the value's digits
         rows.append((last, nan if fell else round(last - start, digits)))
@@ -93,9 +93,10 @@ def _counters(series: Series, layout: Layout, piece: Piece, before: Floats | Non
 
 def _states(layout: Layout, piece: Piece, before: Floats | None) -> list[tuple[float, ...]]:
     rows: list[tuple[float, ...]] = []
-    for index, column in enumerate(layout.state.tolist()):
-        entered = before is not None and before[column] == before[column] and before[column] != piece.first[column]
-        rows.append((float(piece.last[column]), float(piece.changes[index]) + float(entered)))
+    for k in range(len(layout.state)):
+        index = len(layout.counter) + k
+        entered = before is not None and before[index] == before[index] and before[index] != piece.first[index]
+        rows.append((float(piece.last[index]), float(piece.changes[k]) + float(entered)))
     return rows
 
 
@@ -108,7 +109,7 @@ def codes(piece: Piece) -> tuple[tuple[int, ...], ...]:
 
 def filled(times: Ints, *, start_ms: int, every_ms: int) -> int:
     """How many slots of `every_ms`, counted from `start_ms`, hold one of the ascending `times`."""
-    return len(np.unique((times - start_ms) // every_ms))
+    return len(set(((times - start_ms) // every_ms).tolist()))
 
 
 def coverage(piece: Piece, *, start_ms: int, end_ms: int, every_ms: int) -> float:

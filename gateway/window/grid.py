@@ -13,6 +13,7 @@ from gateway.reading import LENGTHS_S
 DAY_S: Final = 86_400
 HOUR_S: Final = 3_600
 MINUTE_S: Final = 60
+SLOW_MS: Final = 10_000
 
 
 class Grid:
@@ -51,22 +52,26 @@ class Grid:
         return int(datetime(day.year, day.month, day.day, tzinfo=self._zone).timestamp() * 1000)
 
 
-def levels(lengths: Sequence[str]) -> tuple[int, ...]:
+def levels(lengths: Sequence[str], every_ms: int | None = None) -> tuple[int, ...]:
     """All lengths in s that are kept, shortest first: those asked for, and the steps between.
 
-    The shortest divides all others and is at most a minute (samples are stacked once a minute at least); a minute
-    stands between seconds and hours and an hour below the day, so that no merge takes more than 60 parts.
+    The shortest divides all others. A minute stands below longer ones where polls come more often than every
+    `SLOW_MS` (and for events), so that samples are stacked in time, and an hour below the day, so that no merge
+    takes more than 60 parts.
 
     Raises:
         KeyError: a length that contracts.md does not name.
     """
     asked = {LENGTHS_S[length] for length in lengths}
-    base = math.gcd(MINUTE_S, *asked)
-    steps = asked | {base}
-    if max(steps) > MINUTE_S:
-        steps.add(MINUTE_S)
+    if not asked:
+        return ()
+    steps = asked | {math.gcd(*asked)}
     if max(steps) == DAY_S:
         steps.add(HOUR_S)
+    if every_ms is None or every_ms < SLOW_MS:
+        steps.add(math.gcd(MINUTE_S, *steps))
+        if max(steps) > MINUTE_S:
+            steps.add(MINUTE_S)
     return tuple(sorted(steps))
 
 

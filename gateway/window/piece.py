@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from functools import cache
+from typing import Final, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,8 @@ from gateway.reading import Series
 
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
+_Number = TypeVar("_Number", np.float64, np.int64)
+_EMPTY: Final[Floats] = np.zeros(0)
 _ORDER: Final = tuple(sorted((code for code in Code if code), reverse=True))  # worst first
 _BIT: Final = np.zeros(256, dtype=np.uint32)
 _BIT[list(_ORDER)] = [1 << index for index in range(len(_ORDER))]
@@ -25,14 +28,23 @@ _BIT[list(_ORDER)] = [1 << index for index in range(len(_ORDER))]
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Columns of a series by the kind of their points; `turning` are directions in degrees (unit-vector means)."""
+    """Columns of a series by the kind of their points.
+
+    `running` are counters and then states, of which the first and last value matter; `turning` counts within the
+    gauges: directions in degrees, which have unit-vector means.
+    """
 
     count: int
     gauge: Ints
     counter: Ints
     amount: Ints
     state: Ints
+    running: Ints
     turning: Ints
+
+    def of_gauges(self, row: Ints) -> Ints:
+        """The gauges' part of a row over all points."""
+        return row if len(self.gauge) == self.count else row[self.gauge]
 
     @classmethod
     def of(cls, series: Series) -> Layout:
@@ -49,18 +61,21 @@ class Layout:
             counter=columns("counter"),
             amount=columns("count"),
             state=columns("state"),
+            running=np.concatenate((columns("counter"), columns("state"))),
             turning=np.array(turning, dtype=np.int64),
         )
 
 
 @dataclass(slots=True)
 class Piece:
-    """Mergeable numbers of one window. Arrays run over all points (`n`, `mask`, `first`, `last`) or those of a kind.
+    """Mergeable numbers of one window. `n` and `mask` run over all points, other arrays over those of a kind.
 
     Attributes:
         polls: rows that hold at least one counted value.
         slots: distinct `every` slots of these rows: their number, or the rows' times where slots straddle pieces.
+        mean, m2, low, high: of the gauges; m2 is the sum of squared deviations.
         sines, cosines: sums over the turning columns.
+        sums: of the amounts. first, last: of the running columns.
         last_ms: when `last` was measured, UTC ms; without meaning where there is no value.
         broken: counters that fell inside the window. `changes`: per state point.
         terms: sums for figures that need rows (gateway.window.derived).
@@ -89,6 +104,7 @@ class Piece:
     sketch: tuple[Floats, Floats] | None = None
 
 
+@cache
 def codes_of(mask: int) -> tuple[int, ...]:
     """The codes of a mask, worst first."""
     return tuple(int(code) for index, code in enumerate(_ORDER) if mask >> index & 1)
@@ -103,59 +119,70 @@ def mask_of(codes: NDArray[np.uint8]) -> NDArray[np.uint32]:
 
 def counted(values: Floats, codes: NDArray[np.uint8]) -> Floats:
     """`values` with NaN where a value must not count: a bad code, or not a finite number. Changes them in place."""
+    out = ~np.isfinite(values)
     if codes.any():
-        values[codes >= FIRST_BAD] = np.nan
-    if not np.isfinite(values).all():
-        values[~np.isfinite(values)] = np.nan
+        out |= codes >= FIRST_BAD
+    if out.any():
+        values[out] = np.nan
     return values
 
 
-def measure(layout: Layout, rows: Floats, *, mask: NDArray[np.uint32], t_ms: Ints, slots: int | Ints) -> Piece:
-    """The piece of `rows` (counted values, in the order they were measured), with their mask, times and slots."""
+def measure(layout: Layout, rows: Floats, *, mask: NDArray[np.uint32], t_ms: Ints) -> Piece:
+    """The piece of `rows` (counted values, in the order they were measured), with their mask and times.
+
+    `slots` holds the times of all rows that gave a value.
+    """
     there = rows == rows  # noqa: PLR0124 - false for NaN alone, and half the time of isnan
-    n = there.sum(axis=0)
-    gauge = _take(rows, layout.gauge)
-    mean, m2 = _moments(gauge, n[layout.gauge])
+    whole = bool(there.all())
+    n = np.full(layout.count, len(rows)) if whole else there.sum(axis=0)
+    polled = there.any(axis=1)
+    gauge = rows if len(layout.gauge) == layout.count else rows[:, layout.gauge]
+    mean, m2 = _moments(gauge, layout.of_gauges(n), whole=whole)
     ordered = np.sort(gauge, axis=0)
     turns = np.radians(gauge[:, layout.turning])
-    columns = np.arange(rows.shape[1])
-    head, tail = there.argmax(axis=0), len(rows) - 1 - there[::-1].argmax(axis=0)
+    first, last, last_ms = _ends(rows[:, layout.running], t_ms)
     return Piece(
-        polls=int(there.any(axis=1).sum()),
-        slots=slots,
+        polls=int(polled.sum()),
+        slots=t_ms[polled],
         n=n,
         mask=mask,
         mean=mean,
         m2=m2,
         low=ordered[0],
-        high=np.take_along_axis(ordered, np.maximum(n[layout.gauge] - 1, 0)[None], axis=0)[0],
+        high=ordered[np.maximum(layout.of_gauges(n) - 1, 0), np.arange(ordered.shape[1])],
         sines=np.nansum(np.sin(turns), axis=0),
         cosines=np.nansum(np.cos(turns), axis=0),
         sums=np.nansum(rows[:, layout.amount], axis=0),
-        first=rows[head, columns],
-        last=rows[tail, columns],
-        last_ms=t_ms[tail],
+        first=first,
+        last=last,
+        last_ms=last_ms,
         broken=_fell(rows[:, layout.counter]),
         changes=_changed(rows[:, layout.state]),
         ordered=ordered,
     )
 
 
-def _take(rows: Floats, columns: Ints) -> Floats:
-    return rows if len(columns) == rows.shape[1] else rows[:, columns]
-
-
-def _moments(rows: Floats, n: Ints) -> tuple[Floats, Floats]:
+def _moments(rows: Floats, n: Ints, *, whole: bool) -> tuple[Floats, Floats]:
     """Mean and sum of squared deviations per column, in two passes (no cancellation); NaN where nothing counted."""
-    if n.size and n.min() == len(rows):
+    if whole:
         mean = rows.mean(axis=0)
         away = rows - mean
     else:
-        there = rows == rows  # noqa: PLR0124
         with np.errstate(invalid="ignore"):
-            mean = np.where(there, rows, 0.0).sum(axis=0) / n
-        away = np.where(there, rows - mean, 0.0)
+            mean = np.where(np.isnan(rows), 0.0, rows).sum(axis=0) / n
+        away = rows - mean
+        away[np.isnan(away)] = 0.0
     return mean, np.einsum("ij,ij->j", away, away)
+
+
+def _ends(rows: Floats, t_ms: Ints) -> tuple[Floats, Floats, Ints]:
+    """First and last number of each column, and the time of the last; NaN where there is none."""
+    if not rows.shape[1]:
+        return _EMPTY, _EMPTY, _EMPTY.astype(np.int64)
+    there = ~np.isnan(rows)
+    columns = np.arange(rows.shape[1])
+    tail = len(rows) - 1 - there[::-1].argmax(axis=0)
+    return rows[there.argmax(axis=0), columns], rows[tail, columns], t_ms[tail]
 
 
 def _filled(rows: Floats) -> Floats:
@@ -165,11 +192,15 @@ def _filled(rows: Floats) -> Floats:
 
 
 def _fell(rows: Floats) -> NDArray[np.bool_]:
+    if not rows.shape[1]:
+        return _EMPTY.astype(np.bool_)
     filled = _filled(rows)
     return np.asarray((filled[1:] < filled[:-1]).any(axis=0))
 
 
 def _changed(rows: Floats) -> Ints:
+    if not rows.shape[1]:
+        return _EMPTY.astype(np.int64)
     filled = _filled(rows)
     before, after = filled[:-1], filled[1:]
     return np.asarray(((after != before) & ~np.isnan(before)).sum(axis=0))
@@ -180,40 +211,47 @@ def merge(layout: Layout, parts: Sequence[Piece]) -> Piece:
 
     Means and squares are merged as Chan, Golub and LeVeque (1979) do, all parts in one step.
     """
-    gauges = np.array([part.n[layout.gauge] for part in parts])
     n = np.array([part.n for part in parts])
+    gauges = n[:, layout.gauge]
     means = np.nan_to_num(np.array([part.mean for part in parts]))
     with np.errstate(invalid="ignore"):
         mean = (gauges * means).sum(axis=0) / gauges.sum(axis=0)
     away = np.where(gauges > 0, means - mean, 0.0)
-    lasts = np.array([part.last for part in parts])
-    firsts = np.array([part.first for part in parts])
-    edges = np.empty((2 * len(parts), layout.count))
-    edges[0::2], edges[1::2] = firsts, lasts
-    broken = np.array([part.broken for part in parts]).any(axis=0) | _fell(edges[:, layout.counter])
-    there = edges == edges  # noqa: PLR0124
-    columns = np.arange(layout.count)
-    head, tail = there.argmax(axis=0), len(edges) - 1 - there[::-1].argmax(axis=0)
-    inside = np.array([part.changes for part in parts]).sum(axis=0)
+    firsts, lasts = np.array([part.first for part in parts]), np.array([part.last for part in parts])
+    counters = len(layout.counter)
+    edges = np.stack((firsts, lasts), axis=1).reshape(2 * len(parts), -1)
+    first, last, _ = _ends(edges, np.zeros(len(edges), dtype=np.int64))
     return Piece(
         polls=sum(part.polls for part in parts),
         slots=_joined([part.slots for part in parts]),
         n=n.sum(axis=0),
         mask=np.bitwise_or.reduce([part.mask for part in parts]),
         mean=mean,
-        m2=np.array([part.m2 for part in parts]).sum(axis=0) + (gauges * away * away).sum(axis=0),
+        m2=_added([part.m2 for part in parts]) + (gauges * away * away).sum(axis=0),
         low=np.fmin.reduce([part.low for part in parts]),
         high=np.fmax.reduce([part.high for part in parts]),
-        sines=np.array([part.sines for part in parts]).sum(axis=0),
-        cosines=np.array([part.cosines for part in parts]).sum(axis=0),
-        sums=np.array([part.sums for part in parts]).sum(axis=0),
-        first=edges[head, columns],
-        last=edges[tail, columns],
-        last_ms=np.array([part.last_ms for part in parts])[tail // 2, columns],
-        broken=broken,
-        terms=np.array([part.terms for part in parts]).sum(axis=0),
-        changes=inside + _changed_between(firsts[:, layout.state], lasts[:, layout.state]),
+        sines=_added([part.sines for part in parts]),
+        cosines=_added([part.cosines for part in parts]),
+        sums=_added([part.sums for part in parts]),
+        first=first,
+        last=last,
+        last_ms=_last_times(parts),
+        broken=np.array([part.broken for part in parts]).any(axis=0) | _fell(edges[:, :counters]),
+        terms=_added([part.terms for part in parts]),
+        changes=_added([part.changes for part in parts]) + _changed_between(firsts[:, counters:], lasts[:, counters:]),
     )
+
+
+def _added(rows: Sequence[NDArray[_Number]]) -> NDArray[_Number]:
+    return np.asarray(np.array(rows).sum(axis=0))
+
+
+def _last_times(parts: Sequence[Piece]) -> Ints:
+    """When the last value of each running column was measured: the time of the last part that has one."""
+    found = parts[0].last_ms
+    for part in parts[1:]:
+        found = np.where(np.isnan(part.last), found, part.last_ms)
+    return found
 
 
 def _joined(slots: Sequence[int | Ints]) -> int | Ints:

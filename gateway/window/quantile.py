@@ -19,11 +19,12 @@ Sketch: TypeAlias = tuple[Floats, Floats]
 SKETCH: Final = 64
 
 
-def percentile(ordered: Floats, n: Ints, *, share: float) -> Floats:
-    """The `share` (0..1) quantile of each column of `ordered` (sorted, NaN last, `n` numbers); NaN where n is 0."""
-    place = np.maximum(n - 1, 0) * share
+def percentile(ordered: Floats, n: Ints, *, shares: Sequence[float]) -> Floats:
+    """The `shares` (0..1) quantiles of the columns of `ordered` (sorted, NaN last, `n` numbers); NaN where n is 0."""
+    last = np.maximum(n - 1, 0)
+    place = last * np.array(shares)[:, None]
     low = place.astype(np.int64)
-    high = np.minimum(low + 1, np.maximum(n - 1, 0))
+    high = np.minimum(low + 1, last)
     columns = np.arange(ordered.shape[1])
     below = ordered[low, columns]
     return np.asarray(below + (ordered[high, columns] - below) * (place - low))

@@ -15,7 +15,7 @@ from gateway.window.buffer import Buffer, Taken
 from gateway.window.derived import BLOCK_MS, demand, derived, speed_p85, terms, told
 from gateway.window.grid import Grid
 from gateway.window.level import Level, levels_of
-from gateway.window.piece import Ints, Layout, Piece, measure, merge
+from gateway.window.piece import Layout, Piece, measure, merge
 from gateway.window.quantile import joined, sketch, thinned
 
 EXACT_ROWS: Final = 4_096  # windows of more polls, and the day, take their percentiles from sketches
@@ -119,14 +119,13 @@ class Track:
             return
         self._rows[start] = rows
         values, t_ms, every_ms = rows.values, rows.times[:, 0], self.series.every_ms
-        slots: int | Ints = 0
-        if every_ms is not None:
-            slots = np.sort(t_ms[~np.isnan(values).all(axis=1)])
-            if self._levels[0].length_s * 1000 % every_ms == 0:
-                slots = finish.filled(slots, start_ms=start, every_ms=every_ms)
         with np.errstate(over="ignore"):  # absurd numbers of a sensor without a range: their figures are undefined
-            piece = measure(self._layout, values, mask=rows.mask, t_ms=t_ms, slots=slots)
+            piece = measure(self._layout, values, mask=rows.mask, t_ms=t_ms)
             piece.terms = terms(self._derived, values)
+        if every_ms is None or isinstance(piece.slots, int):
+            piece.slots = 0
+        elif self._levels[0].length_s * 1000 % every_ms == 0:
+            piece.slots = finish.filled(piece.slots, start_ms=start, every_ms=every_ms)
         self._levels[0].held[start] = piece
         if len(self._levels) > 1:
             rows.packed(self._scale)
@@ -162,9 +161,9 @@ class Track:
             level.waiting.add(end)  # its counters began where this window ended before
         self._compact(level, piece)
 
-    def _ends_otherwise(self, one: Piece, other: Piece) -> bool:
-        columns = np.concatenate((self._layout.counter, self._layout.state))
-        return not np.array_equal(one.last[columns], other.last[columns], equal_nan=True)
+    @staticmethod
+    def _ends_otherwise(one: Piece, other: Piece) -> bool:
+        return not np.array_equal(one.last, other.last, equal_nan=True)
 
     def _compact(self, level: Level, piece: Piece) -> None:
         """Leave a sketch where a longer window needs one, and let the sorted rows go."""

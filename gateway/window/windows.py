@@ -27,9 +27,10 @@ class Windows:
     ) -> None:
         asked = frozenset(LENGTHS_S[length] for length in lengths)
         grid = Grid(zone)
-        steps = levels(lengths) if asked else ()
         self._tracks = {
-            one.id: Track(one, steps=steps, asked=asked, grid=grid, grace_ms=grace_ms) for one in series if steps
+            one.id: Track(one, steps=levels(lengths, one.every_ms), asked=asked, grid=grid, grace_ms=grace_ms)
+            for one in series
+            if asked
         }
 
     @property
@@ -48,11 +49,13 @@ class Windows:
         return sum(track.overrun for track in self._tracks.values())
 
     def add(self, reading: Reading) -> None:
-        """Take one reading.
+        """Take one reading (no windows asked for: it is let go).
 
         Raises:
             KeyError: a series that was not named at the start.
         """
+        if not self._tracks:
+            return
         track = self._tracks[reading.series.id]
         if track.low <= reading.t_ms < track.high:
             track.overrun += not track.current.add(reading)

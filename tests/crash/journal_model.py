@@ -129,6 +129,17 @@ async def workload(journal, history, rng, *, steps, observe=lambda: None):
             observe()
 
 
+def busy(disk, journal, history, rng):
+    """Makes the caller append and mark while a commit waits for the disk, as the event loop does."""
+
+    def meanwhile(op, name):
+        if op in {"write", "sync"} and rng.random() < 0.2:
+            history.append(journal, 2, rng.randbytes(20))
+            history.mark(journal, rng.choice(("a", "sink:city")), 0)
+
+    disk.fault = meanwhile
+
+
 def fresh(seed):
     disk = SimDisk()
     return disk, History(), random.Random(seed)

@@ -171,3 +171,27 @@ def test_i7_idle_commits_touch_no_disk():
         journal.mark("cursor", b"1")
         run(journal.commit())
     assert disk.ops == before
+
+
+def test_i2_what_comes_during_a_commit_waits_for_the_next():
+    disk, _, rng = fresh(6)
+    journal = opened(disk)
+    journal.append(1, b"first")
+    journal.mark("cursor", b"old")
+
+    def meanwhile(op, name):
+        if op == "sync":
+            disk.fault = None
+            journal.append(1, b"second")
+            journal.mark("cursor", b"new")
+
+    run(journal.commit())
+    journal.append(1, b"third")
+    journal.mark("cursor", b"older")
+    disk.fault = meanwhile
+    run(journal.commit())
+    assert (journal.committed, journal.next) == (2, 3)
+    assert journal.marks == {"cursor": b"older"}
+    run(journal.commit())
+    assert journal.committed == 3
+    assert opened(disk.power_cut("none", rng)).marks == {"cursor": b"new"}

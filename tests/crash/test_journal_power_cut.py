@@ -4,7 +4,7 @@ import random
 from copy import deepcopy
 
 import pytest
-from crash.journal_model import fresh, opened, run, workload
+from crash.journal_model import busy, fresh, opened, run, workload
 from crash.simulated_disk import VARIANTS
 
 pytestmark = pytest.mark.crash
@@ -16,6 +16,7 @@ def record(seed, steps):
     moments = []
     disk.watch = lambda: moments.append((disk.snapshot(), deepcopy(history.promise)))
     journal = opened(disk)
+    busy(disk, journal, history, rng)
     run(workload(journal, history, rng, steps=steps))
     assert disk.open_files == 1
     return history, moments

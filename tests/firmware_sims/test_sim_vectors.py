@@ -102,6 +102,18 @@ def test_plantower_commands(command, answer):
     assert heard == ([bytes.fromhex(answer)] if answer else [])
 
 
+def test_plantower_atmospheric_and_factory_blocks():
+    sensor = plantower.PMS5003("air", lambda _now: 100.0)
+    notes = []
+    sensor.note = notes.append
+    data, _ = sensor.speak(NOON)
+    words = [int.from_bytes(data[at : at + 2], "big") for at in range(4, 28, 2)]
+    assert words[3:6] == [62, 100, 122]  # atmospheric: what is published outdoors
+    assert words[:3] == [78, 135, 168]  # CF=1 reads higher at high load
+    assert words[6:] == sorted(words[6:], reverse=True)  # counts include the larger sizes
+    assert (notes[0].values["pm2_5"], notes[0].values["particles_0_3"]) == (100.0, words[6] / 100)
+
+
 def test_plantower_modes():
     sensor = build(1).air
     frame, due = sensor.speak(NOON)
@@ -280,8 +292,12 @@ def test_ops243_settings():
     for command in (b"OJ", b"OU", b"UK", b"F2", b"R|"):
         assert radar.hear(command, NOON)[0][1].endswith(b"\r\n")
     assert radar.hear(b"R>5\r", NOON) == []
+    notes = []
+    radar.note = notes.append
     (line, *_) = run(radar, NOON, NOON + 60).splitlines()
     assert json.loads(line)["unit"] == "kmph"
+    assert notes[0].values["speed"] == pytest.approx(abs(json.loads(line)["speed"]))
+    assert notes[0].values["direction"] == (1 if json.loads(line)["speed"] > 0 else -1)
     radar.hear(b"OjOu", NOON)
     line = run(radar, NOON + 60, NOON + 120).splitlines()[0]
     assert float(line)

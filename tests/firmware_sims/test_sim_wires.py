@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from firmware_sims.city import build
-from firmware_sims.device import Served
+from firmware_sims.device import Served, steady
 from firmware_sims.faults import Fault, Faults
 from firmware_sims.faulty import Faulty
 from firmware_sims.framing import RTU, mbap, rtu
@@ -355,3 +355,10 @@ def test_the_air_sensor_on_its_port_says_the_truth(tmp_path):
     frames = [data[at : at + 32] for at in range(0, 96, 32)]
     assert all(frame[:4] == b"BM\0\x1c" for frame in frames)
     assert [float(int.from_bytes(frame[12:14], "big")) for frame in frames] == heard[:3]
+
+
+def test_devices_go_on_when_the_clock_is_set_back(monkeypatch):
+    clock = steady()
+    first = clock()
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+    assert 0 <= clock() - first < 60

@@ -185,7 +185,7 @@ def test_sketches_keep_their_error(rows, share, cuts):
 @given(rows=columns, share=st.floats(0, 1))
 def test_percentiles_are_numpys(rows, share):
     n = (rows == rows).sum(axis=0)
-    found = percentile(np.sort(rows, axis=0), n, share=share)
+    found = percentile(np.sort(rows, axis=0), n, shares=(share,))[0]
     for column in range(rows.shape[1]):
         good = rows[:, column][~np.isnan(rows[:, column])]
         assert (
@@ -214,14 +214,15 @@ def test_what_does_not_fit_stays_as_it_is():
 
 
 @pytest.mark.parametrize(
-    ("lengths", "steps"),
+    ("lengths", "every_ms", "steps"),
     [
-        (("1m", "15m", "1h"), (60, 900, 3600)), (("1h",), (60, 3600)), (("5s", "15m"), (5, 60, 900)),
-        (("10m", "15m"), (60, 600, 900)), (("1d",), (60, 3600, 86400)), (("5s",), (5,)),
+        (("1m", "15m", "1h"), 1000, (60, 900, 3600)), (("1h",), 1000, (60, 3600)), (("5s", "15m"), 1000, (5, 60, 900)),
+        (("10m", "15m"), 1000, (60, 300, 600, 900)), (("1d",), None, (60, 3600, 86400)), (("5s",), 1000, (5,)),
+        (("10m", "15m"), 60_000, (300, 600, 900)), (("15m", "1h", "1d"), 60_000, (900, 3600, 86400)), ((), 1000, ()),
     ],
 )  # fmt: skip
-def test_levels_between(lengths, steps):
-    assert levels(lengths) == steps
+def test_levels_between(lengths, every_ms, steps):
+    assert levels(lengths, every_ms) == steps
 
 
 @pytest.mark.parametrize(

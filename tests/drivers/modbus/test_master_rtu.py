@@ -80,7 +80,7 @@ def test_shape_and_order_hold_without_any_quarantine(monkeypatch, delay, units):
     bus = Bus(delay=lambda unit: DELAYS[delay](chance), memory=told)
     found, counters = virtual_time.run(storm(bus, units=units, reads=500, counts=(1, 2, 4)))
     assert found["wrong"] == 0
-    assert counters.late > 100 or delay == "long-tail"
+    assert counters.late > 20
     assert counters.probes > 0
 
 

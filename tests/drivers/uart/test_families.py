@@ -3,7 +3,20 @@
 import math
 
 import pytest
-from stream_examples import EXAMPLES, adec, g4, g4_message, pms, ss105, ss125, ss125_interval, stream, telegram, winsen
+from stream_examples import (
+    EXAMPLES,
+    adec,
+    g4,
+    g4_message,
+    hdlc,
+    pms,
+    ss105,
+    ss125,
+    ss125_interval,
+    stream,
+    telegram,
+    winsen,
+)
 
 from drivers.errors import BadFrame, DeviceRefused
 from drivers.offline import decode_stream
@@ -201,6 +214,11 @@ class TestWavetronix:
         assert not match(ss125(ss125_interval(0), seq=8, unit=2), 1, 7)
         assert not match(family("wavetronix_ss125").ask(1, 8), 1, 7)
 
+    def test_the_header_of_a_lost_packet_eats_no_whole_ones(self):
+        whole = ss125(bytes.fromhex("670100000FC192058D0939015C0A0001198043C0021604"))
+        lost = ss125(ss125_interval(0))[:11]
+        assert len(facts("wavetronix-ss125-events", lost + 3 * whole)) == 3
+
     def test_impossible_time(self):
         assert wavetronix_ss125.stamp(bytes(8)) is None
 
@@ -210,6 +228,23 @@ class TestWavetronix:
 
     def test_ss105_failure(self):
         assert [each.ok for each in decode_stream("wavetronix-ss105", b"Z00001XDFailure~\r")] == [False]
+
+
+class TestHdlc:
+    def test_shared_flags_and_time(self):
+        frame = next(example.frame for example in EXAMPLES if example.profile == "kaifa-ma304")
+        got = facts("kaifa-ma304", frame[:-1] + frame[:-1] + frame)
+        assert len(got) == 3
+        assert got[0].fields == {
+            "frame_length": len(frame) - 2,
+            "timestamp_local": "2016-12-04T16:16:45",
+            "active_power_import_W": 1234,
+        }
+
+    def test_longer_lists_are_told_but_not_named(self):
+        data = bytes.fromhex("e6e7000f40000000090c07e00c0407102d1eff800000" + "020206000004d20a024142")
+        assert facts("kaifa-ma304", hdlc(data))[0].fields["values"] == (1234, "AB")
+        assert samples("kaifa-ma304", hdlc(data)) == {}
 
 
 class TestG4:

@@ -23,7 +23,7 @@ def test_check_of_a_good_config(capsys, tmp_path):
     assert shown.out.splitlines()[-1].startswith("ok: ")
     told = json.loads(said(capsys, "check", "--json", "--config", site(tmp_path)).out)
     assert told["ok"] is True
-    assert told["buses"]["plc"]["reads"] == {"main-meter": 3}
+    assert told["buses"]["plc"]["reads"] == {"main-meter": 2}
     assert 0 < told["buses"]["plc"]["load"] < 0.2
     assert told["sinks"]["archive"]["records_day"] == 1440 + 96 + 24
 
@@ -32,7 +32,7 @@ def test_check_of_a_broken_config(capsys, tmp_path):
     path = site(tmp_path, more='[sink.bad]\nkind = "fil"\n')
     shown = said(capsys, "check", "--config", path)
     assert shown.code == 78
-    assert f"{path}:29" in shown.out
+    assert f"{path}:27" in shown.out
     assert "1 error, 0 warnings" in shown.out
     told = json.loads(said(capsys, "check", "--json", "--config", path).out)
     assert told["ok"] is False

@@ -1,0 +1,87 @@
+"""`citygate demo`: as a fresh machine would run it, with and without a real broker and database."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from parts import poll
+
+pytestmark = [pytest.mark.e2e]
+DEMO = [sys.executable, "-m", "gateway", "--json", "demo"]
+DEVICES = {
+    "air-north", "main-meter", "feeder-2", "chiller", "radar-lane1", "radar-lane2", "radar-lane3", "radar-lane4",
+    "speed-sign", "canal",
+}  # fmt: skip
+
+
+def judged(output):
+    summary = json.loads(output.strip().splitlines()[-1])
+    assert summary["ok"] is True
+    assert set(summary["devices"]) == DEVICES
+    assert all(row["committed"] == row["records"] > 0 for row in summary["devices"].values())
+    assert all(sink["confirmed"] > 0 and sink["waiting"] == 0 for sink in summary["sinks"].values())
+    assert len(summary["sinks"]) >= 2
+    return summary
+
+
+@pytest.mark.parts
+def test_the_demo_with_its_history(tmp_path):
+    done = subprocess.run(
+        [*DEMO, "--seconds", "8", "--keep", str(tmp_path)], capture_output=True, text=True, timeout=110
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    summary = judged(done.stdout)
+    assert summary["sinks"]["broker"]["delivered"] > 0
+    assert "InfluxDB" in done.stderr or "VictoriaMetrics" in done.stderr
+    assert "Traceback" not in "".join(log.read_text() for log in tmp_path.glob("*.log"))
+
+
+def test_the_demo_without_broker_and_database(tmp_path, monkeypatch):
+    """Nothing but Python: the simulated broker and a file stand in."""
+    script = (
+        "import gateway.demo.servers as s; s.find = lambda program: None\n"
+        "from gateway.cli import main; main(['--json', 'demo', '--seconds', '6', '--no-history'])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    judged(done.stdout)
+    assert "none installed" in done.stderr
+
+
+def test_a_broken_wire_and_a_dead_daemon_in_the_demo(tmp_path):
+    """The radar's port goes away, the daemon is killed: the others go on, the daemon comes back, the account is right."""
+    demo = subprocess.Popen(
+        [*DEMO, "--seconds", "14", "--no-history", "--keep", str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )  # fmt: skip
+    try:
+        log = tmp_path / "daemon.log"
+        poll(lambda: log.exists() and "is open" in log.read_text(), what="the daemon")
+        (tmp_path / "ports" / "speed").unlink()
+        time.sleep(3.0)  # a moment of life with the broken wire
+        daemon = poll(lambda: daemon_of(demo.pid), what="the daemon's process")
+        os.kill(daemon, signal.SIGKILL)
+        out, err = demo.communicate(timeout=60)
+    finally:
+        demo.kill()
+        demo.wait()
+    assert b"it starts again" in err
+    summary = json.loads(out.decode().strip().splitlines()[-1])
+    assert all(row["committed"] > 0 for name, row in summary["devices"].items() if name != "speed-sign")
+    assert all(sink["waiting"] == 0 for sink in summary["sinks"].values())
+
+
+def daemon_of(parent):
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (folder / "cmdline").read_bytes().split(b"\0")
+            above = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
+        except (OSError, ValueError):
+            continue
+        if above == parent and b"run" in command:
+            return int(folder.name)
+    return None
