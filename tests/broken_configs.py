@@ -487,6 +487,8 @@ def _sinks():
     )  # fmt: skip
     yield _with("sink.platform", "kind", '"ngsi-ld"', code="CG-CFG-62")
     yield _with("sink.archive", "format", '"csv"', code="CG-CFG-65")
+    yield _with("sink.city", "encoding", '"senml"', code="CG-CFG-65")
+    yield _with("clock", "trust", '"rtc"', code="CG-CFG-66")
 
 
 def _syntax():

@@ -20,6 +20,7 @@ from gateway.config.windows import LENGTHS
 
 ID: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 RESERVED: Final = frozenset({"status", "health", "meta", "event", "raw", "cmd"})
+UNBUILT_TRUST: Final = frozenset({"rtc", "http"})
 _THAILAND: Final = ((5.5, 20.6), (97.2, 105.8))
 _NAME_CAP: Final = 200
 _LANGUAGE = re.compile(r"[a-z]{2}")
@@ -45,6 +46,8 @@ def site(bench: Bench) -> None:
     _place(bench, ("gateway", "location"), bench.config.gateway.location)
     names(bench, ("gateway", "name"), bench.config.gateway.name)
     duration(bench, ("clock", "max_wait"), bench.config.clock.max_wait, within_s=(1, 30 * 86400))
+    if bench.config.clock.trust in UNBUILT_TRUST:
+        bench.draft.add("CG-CFG-66", ("clock", "trust"), value=bench.config.clock.trust, warning=True)
     seen: list[str] = []
     for index, length in enumerate(bench.config.windows.lengths):
         path = ("windows", "lengths", str(index))

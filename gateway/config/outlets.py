@@ -43,6 +43,7 @@ _NEEDS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("file", ""): ("path",),
 }
 UNBUILT: Final = frozenset({"ngsi-ld", "sparkplug"})  # kinds of the contract that this version does not have yet
+UNBUILT_ENCODINGS: Final = frozenset({"senml"})
 UNBUILT_FORMATS: Final = frozenset({"csv", "prometheus"})
 _HOME: Final = re.compile(r"(localhost|127\.\d+\.\d+\.\d+|\[?::1\]?)")
 _CLIENT_ID = re.compile(r"[\x21-\x7e]{1,128}")
@@ -62,7 +63,9 @@ def outlets(bench: Bench, *, memory: bool) -> None:
             bench.draft.add("CG-CFG-62", (*path, "kind"), kind=sink.kind)
             continue
         if sink.kind == "file" and sink.format in UNBUILT_FORMATS:
-            bench.draft.add("CG-CFG-65", (*path, "format"), value=sink.format)
+            bench.draft.add("CG-CFG-65", (*path, "format"), key="format", value=sink.format)
+        if sink.encoding in UNBUILT_ENCODINGS:
+            bench.draft.add("CG-CFG-65", (*path, "encoding"), key="encoding", value=sink.encoding)
         for key in sorted(set(bench.draft.data["sink"][name]) - KEYS[sink.kind]):
             bench.draft.add("CG-CFG-21", (*path, key), key=key, kind=sink.kind)
         _token(bench, name, sink)

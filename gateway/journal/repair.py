@@ -213,6 +213,7 @@ def _settle(disk: Disk, segment: Segment, *, tail: _Tail, data: bytes) -> File |
     """Open the newest segment for writing, its last group commit surely on disk; None where the disk refuses."""
     file = None
     try:
+        disk.sync_folder()
         file = disk.open(segment.name)
         file.write(data[tail.batch_bytes - HEADER_BYTES : tail.end_bytes - HEADER_BYTES], offset=tail.batch_bytes)
         file.sync()

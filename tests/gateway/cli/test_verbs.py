@@ -32,7 +32,7 @@ def test_check_of_a_broken_config(capsys, tmp_path):
     path = site(tmp_path, more='[sink.bad]\nkind = "fil"\n')
     shown = said(capsys, "check", "--config", path)
     assert shown.code == 78
-    assert f"{path}:27" in shown.out
+    assert f"{path}:26" in shown.out
     assert "1 error, 0 warnings" in shown.out
     told = json.loads(said(capsys, "check", "--json", "--config", path).out)
     assert told["ok"] is False

@@ -1,0 +1,149 @@
+"""`citygate doctor`: config, ports, clock, disk, brokers, databases; one line each, with what to do. No bus traffic."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+import click
+
+from gateway.catalogue.fault import EXIT_FOUND, Fault, Trouble
+from gateway.cli.face import Face
+
+if TYPE_CHECKING:
+    from gateway.config import Bus
+    from gateway.config.load import Loaded
+
+CONNECT_S: Final = 1.5
+LOW_BYTES: Final = 200_000_000
+PORTS: Final = {"mqtt": 1883, "mqtts": 8883, "http": 80, "https": 443}
+_COLOUR: Final = {"ok": "green", "WARN": "yellow", "FAIL": "red"}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line: what was looked at, "ok", "WARN" or "FAIL", what was seen, and the fault that explains it."""
+
+    what: str
+    mark: str
+    seen: str
+    fault: Fault | None = None
+
+
+@click.command("doctor")
+@click.pass_obj
+def command(face: Face) -> int:
+    """Examine config, ports, clock, disk, brokers and databases. No bus traffic. Exit 1 where something fails."""
+    from gateway.catalogue.table import spoken
+
+    findings = list(examine(face))
+    for finding in findings:
+        told = spoken(finding.fault, face.lang) if finding.fault else {}
+        if face.json:
+            face.emit({"schema": 1, "what": finding.what, "mark": finding.mark, "seen": finding.seen, "fault": told or None})
+            continue
+        mark = face.paint(f"{finding.mark:<5}", _COLOUR[finding.mark])
+        face.data(f"{mark} {finding.what:<16} {finding.seen}")
+        if told:
+            face.facts([(face.pick("do", "ทำ"), f"{told['do']}  ({finding.fault.code if finding.fault else ''})")])
+    failed = sum(finding.mark == "FAIL" for finding in findings)
+    warned = sum(finding.mark == "WARN" for finding in findings)
+    if not face.json:
+        well = len(findings) - failed - warned
+        face.prose(face.pick(f"{failed} failed, {warned} warnings, {well} ok", f"ไม่ผ่าน {failed} เตือน {warned} ผ่าน {well}"))
+    return EXIT_FOUND if failed else 0
+
+
+def examine(face: Face) -> Iterator[Finding]:
+    """Everything, in the order in which a site visit needs it."""
+    from gateway.config.load import ConfigError, load
+
+    try:
+        loaded = load(face.config)
+    except ConfigError as error:
+        errors = [fault for fault in error.faults if not fault.warning]
+        yield Finding("config", "FAIL", f"{len(errors)} x", errors[0])
+        return
+    config = loaded.config
+    seen = f"{len(config.device)} devices, {len(config.sink)} sinks"
+    yield Finding("config", "WARN" if loaded.warnings else "ok", seen, next(iter(loaded.warnings), None))
+    yield (yield from _daemon(face, loaded))
+
+
+def _daemon(face: Face, loaded: Loaded) -> Iterator[Finding]:
+    """The rest; the last finding is returned, so that `examine` reads from top to bottom."""
+    from gateway.cli.socket import ask
+
+    snapshot: Mapping[str, Any] = {}
+    try:
+        snapshot = ask(face, {"ask": "snapshot"}, timeout_s=2.0)
+        yield Finding("daemon", "ok", str(snapshot["gateway"].get("version", "")))
+    except Trouble as trouble:
+        yield Finding("daemon", "WARN", "-", trouble.faults[0])
+    for name, bus in loaded.config.bus.items():
+        yield _bus(name, bus, snapshot.get("buses", {}).get(name))
+    yield _clock(loaded)
+    for name, sink in loaded.config.sink.items():
+        for url in sink.urls:
+            yield _reached(f"sink {name}", url, code="CG-MQT-01" if sink.kind == "mqtt" else "CG-INF-01")
+    return _disk(Path(loaded.config.gateway.state_dir))
+
+
+def _bus(name: str, bus: Bus, live: Mapping[str, Any] | None) -> Finding:
+    what = f"bus {name}"
+    if live is not None:
+        up = live.get("state") == "up"
+        fault = None if up else Fault("CG-BUS-01", {"endpoint": str(bus.port if bus.kind == "serial" else bus.host)})
+        return Finding(what, "ok" if up else "FAIL", str(live.get("state")), fault)
+    if bus.kind == "tcp":
+        return _reached(what, f"tcp://{bus.host}:{bus.port}", code="CG-BUS-01")
+    port = str(bus.port)
+    try:
+        mode = Path(port).stat().st_mode
+    except OSError as error:
+        return Finding(what, "FAIL", f"{port}: {error.strerror}", Fault("CG-BUS-01", {"endpoint": port}))
+    if not stat.S_ISCHR(mode):
+        return Finding(what, "FAIL", f"{port}: not a serial port", Fault("CG-BUS-01", {"endpoint": port}))
+    if not os.access(port, os.R_OK | os.W_OK):
+        return Finding(what, "FAIL", f"{port}: permission", Fault("CG-SYS-05", {"path": port}))
+    return Finding(what, "ok", port)
+
+
+def _clock(loaded: Loaded) -> Finding:
+    from gateway.clock import SystemClock
+
+    trusted = SystemClock(loaded.config.clock.trust).trusted()
+    seen = f"trust = {loaded.config.clock.trust}"
+    return Finding("clock", "ok" if trusted else "WARN", seen, None if trusted else Fault("CG-CLK-01"))
+
+
+def _disk(folder: Path) -> Finding:
+    place = next(path for path in (folder, *folder.parents) if path.exists())
+    free_bytes = shutil.disk_usage(place).free
+    seen = f"{place}: {free_bytes / 1e9:.1f} GB free"
+    if not os.access(place, os.W_OK):
+        return Finding("disk", "FAIL", seen, Fault("CG-SYS-05", {"path": str(place)}))
+    low = free_bytes < LOW_BYTES
+    return Finding("disk", "WARN" if low else "ok", seen, Fault("CG-SYS-08", {"path": str(place)}) if low else None)
+
+
+def _reached(what: str, url: str, *, code: str) -> Finding:
+    """Whether a TCP connection to the address opens; nothing is sent."""
+    split = urlsplit(url)
+    host, port = split.hostname or "", split.port or PORTS.get(split.scheme, 0)
+    try:
+        family, kind, protocol, _name, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.settimeout(CONNECT_S)
+            probe.connect(address)
+    except OSError as error:
+        seen = f"{host}:{port}: {error.strerror or error}"
+        return Finding(what, "FAIL", seen, Fault(code, {"endpoint": f"{host}:{port}"}, seen=seen))
+    return Finding(what, "ok", f"{host}:{port}")
