@@ -18,6 +18,7 @@ from drivers.serial_port import SerialLink
 
 __all__ = ["CallLink", "DirectLink", "LineSettings", "Link", "SerialLink", "TcpLink", "line"]
 
+STUCK_S: Final = 5.0
 _RECEIVE_BYTES: Final = 4096
 _UNSENT_BYTES: Final = 65536
 OnData: TypeAlias = Callable[[bytes], None]
@@ -198,7 +199,13 @@ class _Receiver(asyncio.BufferedProtocol):
 
     async def sent(self) -> None:
         """Wait until the kernel has everything. Raises `LinkLost`."""
-        await self._flowing.wait()
+        if not self.stuck:
+            return
+        try:
+            async with asyncio.timeout(STUCK_S):
+                await self._flowing.wait()
+        except TimeoutError:
+            raise LinkLost(f"the peer took no bytes for {STUCK_S:g} s", endpoint=self._endpoint) from None
         if self.inbox.lost is not None:
             raise LinkLost(self.inbox.lost.fact, endpoint=self._endpoint)
 

@@ -20,6 +20,7 @@ from drivers.errors import LinkBusy, LinkError, LinkLost
 from drivers.inbox import Inbox
 from drivers.line import LineSettings, line
 
+STUCK_S: Final = 5.0
 _READ_BYTES: Final = 4096
 _CFLAG: Final = 2
 _CC: Final = 6
@@ -139,7 +140,10 @@ class SerialLink:
         ready: asyncio.Future[None] = loop.create_future()
         loop.add_writer(self._fd, lambda: None if ready.done() else ready.set_result(None))
         try:
-            await ready
+            async with asyncio.timeout(STUCK_S):
+                await ready
+        except TimeoutError:
+            raise self._lose(f"the port took no bytes for {STUCK_S:g} s") from None
         finally:
             if self._fd >= 0:
                 loop.remove_writer(self._fd)

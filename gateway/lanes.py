@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from gateway.codec import EVENT, RAW, WINDOW, Codec, UnknownSchema
@@ -157,7 +158,7 @@ class Lanes:
             self.unreadable(position, str(error))
             return
         if self._filter.selects(record) and not self._filter.thinned(record):
-            self._back.append(Parcel(position, record))
+            self._back.append(Parcel(position, replace(record, late=True)))
         else:
             self.ledger.finish(position, position + 1)
 

@@ -17,6 +17,7 @@ from statistics import median
 from sys import float_info
 from typing import Final, TypeAlias
 
+from drivers.points import Point
 from drivers.sample import FIRST_BAD, Code
 from gateway.reading import Reading, Series
 
@@ -53,6 +54,39 @@ class Overrides:
     points: Mapping[str, Thresholds]
     warmup_s: float = 0.0
     power_share: float | None = None
+
+    @classmethod
+    def of(cls, series: Series, *, warmup_s: float, options: Mapping[str, float]) -> Overrides:
+        """From the profile's `warmup_s` and the device's options: `option_names` tells those that are known here.
+
+        Options that belong to others (a gauge's `sensor_height`) are left alone.
+        """
+        rules = {point.name: _thresholds(point, options) for point in series.points}
+        return cls(
+            points={name: rule for name, rule in rules.items() if rule != Thresholds()},
+            warmup_s=options.get("warmup_s", warmup_s),
+            power_share=options.get("power_share"),
+        )
+
+
+def option_names(series: Series) -> frozenset[str]:
+    """The device options that set thresholds: `warmup_s`, `power_share`, and `<point>_<threshold>` for each point.
+
+    Thresholds: `low` and `high` (in place of the profile's range), `stuck_s`, `jump_per_s`, `spike`.
+    """
+    rules = ("low", "high", "stuck_s", "jump_per_s", "spike")
+    return frozenset({"warmup_s", "power_share", *(f"{p.name}_{rule}" for p in series.points for rule in rules)})
+
+
+def _thresholds(point: Point, options: Mapping[str, float]) -> Thresholds:
+    low, high = point.valid or (-inf, inf)
+    span = options.get(f"{point.name}_low", low), options.get(f"{point.name}_high", high)
+    return Thresholds(
+        valid=None if span == (low, high) else span,
+        stuck_s=options.get(f"{point.name}_stuck_s"),
+        jump_per_s=options.get(f"{point.name}_jump_per_s"),
+        spike=options.get(f"{point.name}_spike"),
+    )
 
 
 _NONE: Final = Overrides({})

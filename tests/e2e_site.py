@@ -32,7 +32,9 @@ class Subscriber:
         self.client.on_connect = lambda client, *_: client.subscribe(topic, qos=1)
         self.subscribed = threading.Event()
         self.client.on_subscribe = lambda *_: self.subscribed.set()
-        self.client.on_message = lambda _c, _u, message: self.messages.put((message.topic, message.payload, message.retain))
+        self.client.on_message = lambda _c, _u, message: self.messages.put(
+            (message.topic, message.payload, message.retain)
+        )
         properties = mqtt.Properties(mqtt.PacketTypes.CONNECT)
         properties.SessionExpiryInterval = 3600
         self.client.connect("127.0.0.1", port, keepalive=10, clean_start=False, properties=properties)

@@ -286,15 +286,18 @@ def _agrees(found, wanted, *, name, case):
         )
     if isinstance(wanted, dict):
         return found.keys() == wanted.keys() and all(_agrees(found[k], wanted[k], name=k, case=case) for k in wanted)
+    if wanted is None or found is None or isinstance(wanted, bool | str) or isinstance(found, Decimal):
+        return _same(found, wanted, name=name)
+    return _close(found, wanted, name=name, case=case)
+
+
+def _same(found, wanted, *, name):
+    """Text, truth, nothing, instants and exact decimals."""
     if wanted is None or found is None or isinstance(wanted, bool):
         return found is wanted
     if name in INSTANTS:
         return found == datetime.fromisoformat(wanted).timestamp() * 1000
-    if isinstance(found, Decimal):
-        return found == Decimal(str(wanted))
-    if isinstance(wanted, str):
-        return found == wanted
-    return _close(found, wanted, name=name, case=case)
+    return found == (Decimal(str(wanted)) if isinstance(found, Decimal) else wanted)
 
 
 def _field(found, name, wanted, case):

@@ -3,6 +3,7 @@
 import math
 import random
 from fractions import Fraction
+from itertools import pairwise
 
 from drivers.points import Point
 from gateway.reading import LENGTHS_S, Reading, Series
@@ -71,12 +72,12 @@ def _stats(kind, used, before):
         return (float(mean), min(used), max(used), std, _percentile(ordered, 0.5), _percentile(ordered, 0.95))
     if kind == "counter":
         chain = ([before] if before is not None else []) + used
-        fell = any(b < a for a, b in zip(chain, chain[1:], strict=False))
+        fell = any(b < a for a, b in pairwise(chain))
         return (used[-1], NAN if fell else used[-1] - chain[0])
     if kind == "count":
         return (sum(used),)
     chain = ([before] if before is not None else []) + used
-    return (used[-1], float(sum(a != b for a, b in zip(chain, chain[1:], strict=False))))
+    return (used[-1], float(sum(a != b for a, b in pairwise(chain))))
 
 
 def aggregate(one, length, start, inside, earlier):

@@ -124,16 +124,16 @@ class Master:
         request, state, _ = entry
         turns, width = self._turns, limits.outstanding
         while True:
-            if state.closed_until_s or state.not_before_s:
-                await self._admit(state, patience_s, priority)
+            if state.closed_until_s or state.not_before_s or state.debts:
+                await self._admit(request, state, patience_s, priority)
             if turns.held >= width or turns.waiting:
                 await turns.take(priority, limit=width)
             else:
                 turns.held += 1
             try:
-                if state.closed_until_s and state.closed_until_s > asyncio.get_running_loop().time():
-                    continue  # it fell silent while this read waited for its turn
                 if state.debts and width == 1:
+                    if state.wait_s(request.shape, now_s=asyncio.get_running_loop().time(), person=True) > 0:
+                        continue  # it fell silent while this read waited for its turn
                     await self._settle(request, state)
                 return await self._ask(request, state)
             finally:
@@ -183,7 +183,8 @@ class Master:
     def _failed(self, request: Request, state: Unit, *, error: BaseException) -> None:
         """The request has left and its answer did not come: it is owed, and the unit perhaps not to be asked now."""
         sent_s = self._wire.sent_s
-        state.owe(request.shape, sent_s=sent_s)
+        if state.limits.outstanding == 1:  # with more, transaction ids alone tell answers apart
+            state.owe(request.shape, sent_s=sent_s, spent=isinstance(error, BadFrame | LinkError))
         if isinstance(error, BadFrame):
             state.crc += 1
         elif isinstance(error, asyncio.CancelledError):
@@ -202,9 +203,8 @@ class Master:
             return
         now_s = asyncio.get_running_loop().time()
         if not state.limits.retry or not state.probe_shapes(request):
-            if state.calm(request.shape, now_s=now_s):
-                return
-            raise NoReply(f"not asked: unit {request.unit} may still answer an older request")
+            state.give_up(request.shape)
+            return
         count = state.probe_count(request, now_s=now_s)
         if count is None:
             raise NoReply(f"not asked: unit {request.unit} still owes {len(state.debts)} answers")
@@ -215,22 +215,23 @@ class Master:
         if request.shape in state.debts:
             raise NoReply(f"not asked: unit {request.unit} still owes an answer of {request.byte_count} bytes")
 
-    async def _admit(self, state: Unit, patience_s: float, priority: Priority) -> None:
+    async def _admit(self, request: Request, state: Unit, patience_s: float, priority: Priority) -> None:
         """Wait until the unit may be asked; its late answer, if it comes, ends the quarantine at once.
 
         Raises:
             NoReply: that would take longer than `patience_s`.
         """
         loop = asyncio.get_running_loop()
+        shape, person = request.shape, priority is Priority.PERSON
         give_up_s = loop.time() + patience_s
-        while (wait_s := state.wait_s(loop.time(), person=priority is Priority.PERSON)) > 0:
+        while (wait_s := state.wait_s(shape, now_s=loop.time(), person=person)) > 0:
             if not self._turns.held:
                 self._turns.held += 1
                 try:
                     await self._wire.look()
                 finally:
                     self._turns.give()
-                wait_s = state.wait_s(loop.time(), person=priority is Priority.PERSON)
+                wait_s = state.wait_s(shape, now_s=loop.time(), person=person)
             if loop.time() + wait_s > give_up_s:
                 why = "rests" if state.failures >= OPEN_AFTER else "is in quarantine"
                 raise NoReply(f"not asked: unit {state.number} {why} for another {wait_s:.1f} s")

@@ -7,27 +7,29 @@ of the answer that may still come. Three fences stand between a debt and a wrong
 1. *Quarantine*: after a timeout the unit is not asked until its worst reply time has passed. Other units are; an answer
    of the wrong unit is counted as late and never matched. Most late answers are caught here, and the reply time they
    show raises the unit's timeout.
-2. *Shape*: as long as a unit owes an answer of the shape of the next request, that request is not sent. A probe (a
-   short read of another shape) goes first; its value is thrown away.
-3. *Order*: a unit answers what it is asked one after the other. An answer of the probe's shape therefore proves that
-   older debts are dead; an answer of an older shape pays that debt and everything before it. An exception answer names
-   no length: while a debt of the same function is open it pays the oldest one and proves nothing more.
+2. *Shape*: as long as a unit owes an answer of the shape of the next request, that request is not sent: not at all for
+   3.5 timeouts, and after that only behind a probe (a short read of another shape whose value is thrown away).
+3. *Order*: a unit answers what it is asked one after the other. An answer to anything asked later therefore proves
+   that the debts before it are dead; an answer of an older shape pays that debt. An exception answer names no length:
+   while a debt of the same function is open it pays the oldest one and proves nothing more.
 
-Time alone proves nothing: a debt has no expiry, so the rule holds for a reply an hour late as for one of 250 ms.
+Time alone proves nothing (an hour-late reply is caught by 2 and 3), and within 3.5 timeouts order alone proves nothing
+either (a converter or a radio bridge may overtake itself; there the hold of 2 stands alone). A spoiled answer counts as
+spent: its debt needs a probe, but no time.
 
-*What remains undecidable*, and what bounds it: a unit (or a radio bridge) that answers one request twice, or two units
-with the same address, can give a second answer of the right shape; only the silence before each request, in which
-surplus frames are seen and counted, speaks against it. A probe's shape is used again after `PROBES` probes and at least
-a minute (or ten worst reply times); an answer later than that could pay a wrong debt. A unit whose reads change it
-(`retry` false), or that has no second shape to offer, is not probed; its debts are given up after three quarantines. A
-random frame passes the checksum with 1/65536; the quality room's range checks stand behind that.
+*What remains undecidable*, and what bounds it: a unit (or a bridge) that answers one request twice, or two units with
+the same address, can give a second answer of the right shape; only the silence before each request, in which surplus
+frames are seen and counted, speaks against it. An answer that is overtaken *and* later than 3.5 timeouts. A probe's
+shape is used again after `PROBES` probes and at least a minute (or ten worst reply times). A unit whose reads change it
+(`retry` false), or that has no second shape to offer, is not probed: only the hold stands. A random frame passes the
+checksum with 1/65536; the quality room's range checks stand behind that.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from drivers.modbus.envelope import Request, Shape
 from drivers.profile import Limits
@@ -36,7 +38,7 @@ PROBES: Final = 6
 OLD_S: Final = 60.0
 OLD_WORST: Final = 10.0
 FIRST_REGISTER_FUNCTION: Final = 3
-CALM: Final = 3.0
+HOLD: Final = 3.5
 REPLIES: Final = 64
 FEW: Final = 8
 FLOOR_S: Final = 0.25
@@ -70,6 +72,13 @@ class UnitCounters:
     resting_s: float
 
 
+class Debt(NamedTuple):
+    """An answer that may still come: when it was asked for, and until when its shape is not asked again (loop s)."""
+
+    sent_s: float
+    held_until_s: float
+
+
 @dataclass(slots=True)
 class Unit:
     """One unit's memory. All times are event-loop seconds."""
@@ -78,7 +87,7 @@ class Unit:
     limits: Limits
     timeout_s: float = 0.0
     replies_s: deque[float] = field(default_factory=lambda: deque(maxlen=REPLIES))
-    debts: dict[Shape, float] = field(default_factory=dict)
+    debts: dict[Shape, Debt] = field(default_factory=dict)
     shapes: dict[Shape, None] = field(default_factory=dict)
     not_before_s: float = 0.0
     closed_until_s: float = 0.0
@@ -118,7 +127,7 @@ class Unit:
         """An answer that was asked for has come, `reply_s` after the request had left: nothing older is owed."""
         self.answers += 1
         if self.debts:
-            self.debts.clear()
+            self._prove(tuple(self.debts), now_s=now_s)
         if self.failures or self.closed_until_s:
             self.failures = 0
             self.gap_s = self.closed_until_s = self.rests_until_s = 0.0
@@ -137,14 +146,17 @@ class Unit:
         """Not to be asked until its worst reply time has passed."""
         self.closed_until_s = max(self.closed_until_s, sent_s + self.worst_s)
 
-    def wait_s(self, now_s: float, *, person: bool) -> float:
-        """How long it must not be asked yet; 0 or less when it may."""
-        return (self.closed_until_s if person else max(self.closed_until_s, self.rests_until_s)) - now_s
+    def wait_s(self, shape: Shape, *, now_s: float, person: bool) -> float:
+        """How long it must not be asked for an answer of that shape yet; 0 or less when it may."""
+        until_s = self.closed_until_s if person else max(self.closed_until_s, self.rests_until_s)
+        debt = self.debts.get(shape)
+        return (until_s if debt is None else max(until_s, debt.held_until_s)) - now_s
 
-    def owe(self, shape: Shape, *, sent_s: float) -> None:
-        """The answer of that shape may still come."""
+    def owe(self, shape: Shape, *, sent_s: float, spent: bool = False) -> None:
+        """The answer of that shape may still come; `spent`: very likely not (a spoiled one came, the link ended)."""
+        hold_s = 0.0 if spent and self.limits.retry else HOLD * max(self.first_s, self.timeout_s)
         self.debts.pop(shape, None)
-        self.debts[shape] = sent_s
+        self.debts[shape] = Debt(sent_s, sent_s + hold_s)
 
     def rest(self, gap_s: float, *, now_s: float) -> None:
         """The breaker: not to be asked for `gap_s`, except by a person."""
@@ -152,31 +164,32 @@ class Unit:
         self.rests_until_s = now_s + gap_s
 
     def came_late(self, shape: Shape, *, code: int, t_s: float) -> bool:
-        """An answer that nobody waits for: pay the debt it belongs to and all before it; false if none is known."""
+        """An answer that nobody waits for: pay the debt it belongs to and prove those before it; false if unknown."""
+        debts = tuple(self.debts)
         if code:
-            owed = next((debt for debt in self.debts if debt[0] == shape[0]), None)
+            owed = next((debt for debt in debts if debt[0] == shape[0]), None)
         else:
             owed = shape if shape in self.debts else None
         if owed is None:
             return False
         self.late += 1
-        for debt in tuple(self.debts):
-            sent_s = self.debts.pop(debt)
-            if debt == owed:
-                self._learn(t_s - sent_s)
-                break
+        self._prove(debts[: debts.index(owed)], now_s=t_s)
+        self._learn(t_s - self.debts.pop(owed).sent_s)
         self.failures = 0
         self.gap_s = self.rests_until_s = 0.0
         if not self.debts:
             self.closed_until_s = 0.0
         return True
 
-    def calm(self, shape: Shape, *, now_s: float) -> bool:
-        """For a unit that cannot be probed: whether the debt is so old that it is given up, which ends it."""
-        if now_s - self.debts.get(shape, now_s) < CALM * self.worst_s:
-            return False
-        del self.debts[shape]
-        return True
+    def _prove(self, older: tuple[Shape, ...], *, now_s: float) -> None:
+        """Something asked later was answered: what was asked before is dead, once it is also old enough."""
+        for shape in older:
+            if self.debts[shape].held_until_s <= now_s:
+                del self.debts[shape]
+
+    def give_up(self, shape: Shape) -> None:
+        """A unit that cannot be probed: its debt has been held long enough."""
+        self.debts.pop(shape, None)
 
     def owes_function(self, function: int) -> bool:
         """Whether an exception answer of this function could belong to an older request."""
@@ -201,8 +214,10 @@ class Unit:
     def probe_count(self, request: Request, *, now_s: float) -> int | None:
         """The count of the probe to send; None while every probe's own answer is outstanding and not yet old."""
         shapes = self.probe_shapes(request)
-        count, shape = min(shapes, key=lambda probe: self.debts.get(probe[1], 0.0))
-        if shape in self.debts and now_s - self.debts[shape] < max(OLD_S, OLD_WORST * self.worst_s):
+        never = Debt(0.0, 0.0)
+        count, shape = min(shapes, key=lambda probe: self.debts.get(probe[1], never).sent_s)
+        debt = self.debts.get(shape)
+        if debt is not None and now_s - debt.sent_s < max(OLD_S, OLD_WORST * self.worst_s):
             return None
         return count
 

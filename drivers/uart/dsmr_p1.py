@@ -49,15 +49,24 @@ def cut(buffer: bytes) -> Cut | None:
 
 def decode(frame: bytes, _variant: str) -> tuple[Facts, ...]:
     """All data sets under their printed OBIS key, the telegram's time in UTC, and gas and water of their channels."""
-    text = frame.decode("latin-1").partition("\n!")[0]
-    header, _, body = text.partition("\n")
-    lines = [line for line in body.replace("\r", "").split("\n") if line]
-    if not _HEADER.fullmatch(header.strip()):
+    header, lines = _lines(frame)
+    if not _HEADER.fullmatch(header):
         raise BadFrame("not a telegram's first line", seen=frame)
     has_crc = frame.rpartition(b"!")[2].strip() != b""
     if not has_crc and not (lines and all(_LINE.fullmatch(line) for line in lines)):
         raise BadFrame("a line without form in a telegram without checksum", seen=frame)
-    fields: dict[str, Value] = {"header": header.strip()}
+    return (Facts(data_sets(frame)),)
+
+
+def _lines(telegram: bytes) -> tuple[str, list[str]]:
+    header, _, body = telegram.decode("latin-1").partition("\n!")[0].partition("\n")
+    return header.strip(), [line for line in body.replace("\r", "").split("\n") if line]
+
+
+def data_sets(telegram: bytes) -> dict[str, Value]:
+    """The data sets in `telegram`, whatever its check value says."""
+    header, lines = _lines(telegram)
+    fields: dict[str, Value] = {"header": header}
     waiting = ""  # version 2 and 3 print the gas value on the line after its key
     waiting_texts: tuple[str, ...] = ()
     for name, texts in sets("\n".join(lines)):
@@ -70,7 +79,7 @@ def decode(frame: bytes, _variant: str) -> tuple[Facts, ...]:
                 fields[waiting] = (*number, time(waiting_texts[0]))
     if "0-0:1.0.0" in fields:
         fields["timestamp_utc"] = time(str(fields["0-0:1.0.0"]))
-    return (Facts(fields | _channels(fields)),)
+    return fields | _channels(fields)
 
 
 def _set(texts: tuple[str, ...]) -> Value:

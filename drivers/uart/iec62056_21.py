@@ -24,7 +24,7 @@ STAY_AT_300: Final = b"\x06000\r\n"
 OWN_PREFIXES: Final = ("1-0:", "1-1:")
 _SEVEN_BITS: Final = bytes(byte & 0x7F for byte in range(256))
 _START: Final = re.compile(rb"[\x01\x02\x81\x82/\xaf]")
-_IDENT: Final = re.compile(rb"/([A-Za-z]{3})([0-9A-Z])([^\r\n]{0,20})\r\n")
+_IDENT: Final = re.compile(rb"/([A-Za-z]{3})([\x21-\x7e])([^\r\n]{0,20})\r\n")
 _IDENT_BEGUN: Final = re.compile(rb"/[A-Za-z]{0,3}[^\r\n]{0,21}\r?")
 
 

@@ -58,7 +58,7 @@ def word(text: str, lang: str) -> str:
     return text[1:] if found is None else str(found[lang])
 
 
-def filled(template: str, args: Mapping[str, str], lang: str) -> str:
+def filled(template: str, args: Mapping[str, str], *, lang: str) -> str:
     """`template` with its braces filled from `args`; a brace without an argument shows as `?`."""
     return _BRACES.sub(lambda found: word(args.get(found[1], "?"), lang), template)
 
@@ -70,14 +70,14 @@ def spoken(fault: Fault, lang: str) -> dict[str, Any]:
     """
     row = entry(fault.code)
     facts: Text = row.fact if row else {}
-    likely = [filled(text[lang], fault.args, lang) for text in row.likely] if row else []
+    likely = [filled(text[lang], fault.args, lang=lang) for text in row.likely] if row else []
     if fault.nearest:
-        likely = [filled(word("@meant", lang), {"nearest": fault.nearest}, lang), *likely][:3]
-    do = fault.do or (filled(row.do[lang], fault.args, lang) if row else "")
+        likely = [filled(word("@meant", lang), {"nearest": fault.nearest}, lang=lang), *likely][:3]
+    do = fault.do or (filled(row.do[lang], fault.args, lang=lang) if row else "")
     told: dict[str, Any] = {
         "code": fault.code,
         "level": "warning" if fault.warning else "error",
-        "fact": fault.fact or filled(facts.get(lang, fault.code), fault.args, lang),
+        "fact": fault.fact or filled(facts.get(lang, fault.code), fault.args, lang=lang),
         "at": fault.at,
         "seen": fault.seen,
         "likely": likely,

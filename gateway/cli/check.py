@@ -33,7 +33,7 @@ def command(face: Face) -> int:
     from gateway.cli.estimate import buses, faults, traffic
 
     plans, flows = list(buses(loaded)), list(traffic(loaded))
-    found = [*loaded.warnings, *faults(loaded, plans, flows)]
+    found = [*loaded.warnings, *faults(loaded, plans=plans, flows=flows)]
     if any(not fault.warning for fault in found):
         return _refused(face, found)
     if face.json:

@@ -24,7 +24,7 @@ _HEX = re.compile(rb"(?:\s*(?:0x)?[0-9a-fA-F]{2}[\s,;:]*)+")
 @click.option("--request", help="Which registers the answer covers: TABLE:ADDRESS:COUNT, such as input:0:42.")
 @click.option("--framing", type=click.Choice(["rtu", "tcp", "pdu"]), default="rtu", show_default=True)
 @click.pass_obj
-def command(face: Face, profile: str, file: str, *, request: str | None, framing: Literal["rtu", "tcp", "pdu"]) -> int:
+def command(face: Face, *, profile: str, file: str, request: str | None, framing: Literal["rtu", "tcp", "pdu"]) -> int:
     """Decode FILE (raw bytes, or hex text; `-` is stdin) as frames of PROFILE, a profile or a family of captures.
 
     One JSON line per frame: offset, size, ok, and v, q, fields, or the code and reason of its rejection.

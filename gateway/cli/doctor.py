@@ -47,7 +47,9 @@ def command(face: Face) -> int:
     for finding in findings:
         told = spoken(finding.fault, face.lang) if finding.fault else {}
         if face.json:
-            face.emit({"schema": 1, "what": finding.what, "mark": finding.mark, "seen": finding.seen, "fault": told or None})
+            face.emit(
+                {"schema": 1, "what": finding.what, "mark": finding.mark, "seen": finding.seen, "fault": told or None}
+            )
             continue
         mark = face.paint(f"{finding.mark:<5}", _COLOUR[finding.mark])
         face.data(f"{mark} {finding.what:<16} {finding.seen}")
@@ -57,7 +59,9 @@ def command(face: Face) -> int:
     warned = sum(finding.mark == "WARN" for finding in findings)
     if not face.json:
         well = len(findings) - failed - warned
-        face.prose(face.pick(f"{failed} failed, {warned} warnings, {well} ok", f"ไม่ผ่าน {failed} เตือน {warned} ผ่าน {well}"))
+        face.prose(
+            face.pick(f"{failed} failed, {warned} warnings, {well} ok", f"ไม่ผ่าน {failed} เตือน {warned} ผ่าน {well}")
+        )
     return EXIT_FOUND if failed else 0
 
 
@@ -74,11 +78,11 @@ def examine(face: Face) -> Iterator[Finding]:
     config = loaded.config
     seen = f"{len(config.device)} devices, {len(config.sink)} sinks"
     yield Finding("config", "WARN" if loaded.warnings else "ok", seen, next(iter(loaded.warnings), None))
-    yield (yield from _daemon(face, loaded))
+    yield from _surroundings(face, loaded)
 
 
-def _daemon(face: Face, loaded: Loaded) -> Iterator[Finding]:
-    """The rest; the last finding is returned, so that `examine` reads from top to bottom."""
+def _surroundings(face: Face, loaded: Loaded) -> Iterator[Finding]:
+    """Daemon, buses, clock, sinks, disk."""
     from gateway.cli.socket import ask
 
     snapshot: Mapping[str, Any] = {}
@@ -93,7 +97,7 @@ def _daemon(face: Face, loaded: Loaded) -> Iterator[Finding]:
     for name, sink in loaded.config.sink.items():
         for url in sink.urls:
             yield _reached(f"sink {name}", url, code="CG-MQT-01" if sink.kind == "mqtt" else "CG-INF-01")
-    return _disk(Path(loaded.config.gateway.state_dir))
+    yield _disk(Path(loaded.config.gateway.state_dir))
 
 
 def _bus(name: str, bus: Bus, live: Mapping[str, Any] | None) -> Finding:

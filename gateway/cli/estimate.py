@@ -156,7 +156,7 @@ def _site(config: Config, series: tuple[Series, ...]) -> Site:
     return Site(config.gateway.city, config.gateway.id, "0", "", _EPOCH, "", {}, None, series)
 
 
-def faults(loaded: Loaded, plans: list[BusPlan], flows: list[Traffic]) -> Iterator[Fault]:
+def faults(loaded: Loaded, *, plans: list[BusPlan], flows: list[Traffic]) -> Iterator[Fault]:
     """Buses that cannot keep up (an error where no device could answer so fast), budgets that will not do."""
     for one in plans:
         if one.budget is not None and one.budget.load > 1:

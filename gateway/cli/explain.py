@@ -42,7 +42,7 @@ def command(context: click.Context, code: str | None) -> int:
             "more": found.more[lang],
         })  # fmt: skip
         return 0
-    face.data(f"{face.paint(found.code, 'bold')}  {filled(found.fact[lang], names, lang)}")
+    face.data(f"{face.paint(found.code, 'bold')}  {filled(found.fact[lang], names, lang=lang)}")
     causes = [("likely", text[lang]) for text in found.likely]
     face.facts([*causes, ("do", found.do[lang]), ("more", found.more[lang])])
     return 0

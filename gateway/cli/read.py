@@ -36,7 +36,7 @@ def command(face: Face, device: str) -> int:
     for record in records:
         part = record["device"].removeprefix(device).removeprefix("-")
         points = {point.name: point for point in loaded.profiles[device].points(part)}
-        rows, fine = verdicts(face, record, points)
+        rows, fine = verdicts(face, record, points=points)
         good &= fine
         if face.json:
             face.emit({"schema": 1, "way": way, "record": record, "verdicts": {row[0]: row[3] for row in rows}})
@@ -48,7 +48,7 @@ def command(face: Face, device: str) -> int:
 
 
 def verdicts(
-    face: Face, record: Mapping[str, Any], points: Mapping[str, Point]
+    face: Face, record: Mapping[str, Any], *, points: Mapping[str, Point]
 ) -> tuple[list[tuple[str, str, str, str]], bool]:
     """A row (point, value, unit, verdict) for each point, and whether all are plausible."""
     rows, fine = [], True
@@ -62,7 +62,7 @@ def verdicts(
             verdict = face.pick(f"check (expected {low:g} to {high:g})", f"ตรวจสอบ (ปกติ {low:g} ถึง {high:g})")
             fine = False
         fine &= not doubt and value is not None
-        rows.append((name, text, point.unit, verdict))
+        rows.append((name, text, "" if point.unit == "1" else point.unit, verdict))
     return rows, fine
 
 

@@ -11,7 +11,7 @@ import click
 from gateway.cli.face import Face
 
 SHOWN: Final = 3
-_STATE_COLOUR: Final = {"ok": "green", "up": "green", "failed": "red", "down": "red"}
+_STATE_COLOUR: Final = {"ok": "green", "up": "green", "live": "green", "failed": "red", "silent": "red", "down": "red"}
 
 
 @click.command("status")
@@ -63,7 +63,7 @@ def _rest(facts: Mapping[str, Any]) -> str:
     told = [
         f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}"
         for key, value in facts.items()
-        if key != "state" and value not in (None, "", 0, {}, [])
+        if key not in {"state", "selected", "delivered"} and value not in (None, "", 0, {}, [])
     ]
     return "  ".join(told)
 
@@ -71,7 +71,7 @@ def _rest(facts: Mapping[str, Any]) -> str:
 def _troubles(snapshot: Mapping[str, Any]) -> list[str]:
     bad = [id_ for id_, facts in snapshot["devices"].items() if facts["state"] in {"failed", "silent"}]
     bad += [id_ for id_, facts in snapshot["buses"].items() if facts.get("state") == "down"]
-    return bad + [id_ for id_, facts in snapshot["sinks"].items() if facts.get("state") not in {"up", None}]
+    return bad + [id_ for id_, facts in snapshot["sinks"].items() if facts.get("state") == "down"]
 
 
 def _next(snapshot: Mapping[str, Any]) -> str:

@@ -44,8 +44,8 @@ def site(bench: Bench) -> None:
     """Judge `[gateway]`, `[clock]`, `[windows]` and all ids."""
     _gateway(bench)
     _place(bench, ("gateway", "location"), bench.config.gateway.location)
-    names(bench, ("gateway", "name"), bench.config.gateway.name)
-    duration(bench, ("clock", "max_wait"), bench.config.clock.max_wait, within_s=(1, 30 * 86400))
+    names(bench, ("gateway", "name"), texts=bench.config.gateway.name)
+    duration(bench, ("clock", "max_wait"), text=bench.config.clock.max_wait, within_s=(1, 30 * 86400))
     if bench.config.clock.trust in UNBUILT_TRUST:
         bench.draft.add("CG-CFG-66", ("clock", "trust"), value=bench.config.clock.trust, warning=True)
     seen: list[str] = []
@@ -59,16 +59,16 @@ def site(bench: Bench) -> None:
         seen.append(length)
     for section in ("bus", "device", "sink"):
         for name in bench.draft.names(section):
-            identifier(bench, (section, name), name, what=f"@{section}")
+            identifier(bench, (section, name), name=name, what=f"@{section}")
     for name, device in bench.config.device.items():
         _place(bench, ("device", name, "location"), device.location)
-        names(bench, ("device", name, "name"), device.name)
+        names(bench, ("device", name, "name"), texts=device.name)
 
 
 def _gateway(bench: Bench) -> None:
     gateway, draft = bench.config.gateway, bench.draft
     if bench.sound("gateway", "id"):
-        identifier(bench, ("gateway", "id"), gateway.id, what="@gateway")
+        identifier(bench, ("gateway", "id"), name=gateway.id, what="@gateway")
     if not gateway.state_dir.startswith("/") or ".." in Path(gateway.state_dir).parts:
         draft.add("CG-CFG-47", ("gateway", "state_dir"), key="state_dir", value=gateway.state_dir)
     if gateway.timezone is not None and not _zone(gateway.timezone):
@@ -91,7 +91,7 @@ def _zone(name: str) -> bool:
     return True
 
 
-def identifier(bench: Bench, path: locate.Path, name: str, *, what: str) -> None:
+def identifier(bench: Bench, path: locate.Path, *, name: str, what: str) -> None:
     """An id is `[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?` and not a reserved word (contracts.md)."""
     if name in RESERVED:
         bench.draft.add("CG-CFG-08", path, value=name, what=what)
@@ -100,18 +100,18 @@ def identifier(bench: Bench, path: locate.Path, name: str, *, what: str) -> None
         bench.draft.add("CG-CFG-07", path, value=name, what=what, nearest=plain)
 
 
-def names(bench: Bench, path: locate.Path, name: Mapping[str, str]) -> None:
+def names(bench: Bench, path: locate.Path, *, texts: Mapping[str, str]) -> None:
     """Names by language: two-letter codes, one line, no control characters."""
-    for language, text in name.items():
+    for language, text in texts.items():
         if not _LANGUAGE.fullmatch(language):
             bench.draft.add("CG-CFG-48", (*path, language), value=language, nearest=nearest(language, ("en", "th")))
         elif not text or len(text) > _NAME_CAP or not text.isprintable():
             bench.draft.add("CG-CFG-49", (*path, language), cap=_NAME_CAP)
 
 
-def duration(bench: Bench, path: locate.Path, text: str, *, within_s: tuple[float, float]) -> float | None:
+def duration(bench: Bench, path: locate.Path, *, text: str, within_s: tuple[float, float]) -> float | None:
     """Seconds of a duration inside `within_s`; None after a fault."""
-    found = quantity(bench, path, text, parse=seconds, want="@duration")
+    found = quantity(bench, path, text=text, parse=seconds, want="@duration")
     if found is not None and not within_s[0] <= found <= within_s[1]:
         bench.draft.add(
             "CG-CFG-41", path, key=path[-1], value=text, low=f"{within_s[0]:g} s", high=f"{within_s[1]:g} s"
@@ -121,7 +121,7 @@ def duration(bench: Bench, path: locate.Path, text: str, *, within_s: tuple[floa
 
 
 def quantity(
-    bench: Bench, path: locate.Path, text: str, *, parse: Callable[[str], float | tuple[int, str]], want: str
+    bench: Bench, path: locate.Path, *, text: str, parse: Callable[[str], float | tuple[int, str]], want: str
 ) -> float | None:
     """A number with a unit, read by `parse`; None after a fault."""
     try:

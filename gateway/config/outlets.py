@@ -62,10 +62,7 @@ def outlets(bench: Bench, *, memory: bool) -> None:
         if sink.kind in UNBUILT:
             bench.draft.add("CG-CFG-62", (*path, "kind"), kind=sink.kind)
             continue
-        if sink.kind == "file" and sink.format in UNBUILT_FORMATS:
-            bench.draft.add("CG-CFG-65", (*path, "format"), key="format", value=sink.format)
-        if sink.encoding in UNBUILT_ENCODINGS:
-            bench.draft.add("CG-CFG-65", (*path, "encoding"), key="encoding", value=sink.encoding)
+        _built(bench, name, sink)
         for key in sorted(set(bench.draft.data["sink"][name]) - KEYS[sink.kind]):
             bench.draft.add("CG-CFG-21", (*path, key), key=key, kind=sink.kind)
         _token(bench, name, sink)
@@ -80,6 +77,15 @@ def outlets(bench: Bench, *, memory: bool) -> None:
             _mqtt(bench, name, sink)
     _apart(bench)
     _personal(bench)
+
+
+def _built(bench: Bench, name: str, sink: Sink) -> None:
+    """Choices of the contract that this version does not have yet: refused, never quietly replaced by another."""
+    path = ("sink", name)
+    if sink.kind == "file" and sink.format in UNBUILT_FORMATS:
+        bench.draft.add("CG-CFG-65", (*path, "format"), key="format", value=sink.format)
+    if sink.encoding in UNBUILT_ENCODINGS:
+        bench.draft.add("CG-CFG-65", (*path, "encoding"), key="encoding", value=sink.encoding)
 
 
 def _token(bench: Bench, name: str, sink: Sink) -> None:
@@ -173,13 +179,13 @@ def _secrets(bench: Bench, name: str, sink: Sink) -> None:
 def _amounts(bench: Bench, name: str, sink: Sink) -> None:
     path = ("sink", name)
     if sink.raw_every is not None:
-        duration(bench, (*path, "raw_every"), sink.raw_every, within_s=(0.1, 86400))
+        duration(bench, (*path, "raw_every"), text=sink.raw_every, within_s=(0.1, 86400))
         if "raw" not in sink.streams:
             bench.draft.add("CG-CFG-58", (*path, "raw_every"), key="raw_every", warning=True)
     if sink.budget is not None:
-        quantity(bench, (*path, "budget"), sink.budget, parse=budget, want="@budget")
+        quantity(bench, (*path, "budget"), text=sink.budget, parse=budget, want="@budget")
     if sink.backfill_rate is not None:
-        quantity(bench, (*path, "backfill_rate"), sink.backfill_rate, parse=bytes_per_second, want="@rate")
+        quantity(bench, (*path, "backfill_rate"), text=sink.backfill_rate, parse=bytes_per_second, want="@rate")
 
 
 def _selection(bench: Bench, name: str, sink: Sink) -> None:
@@ -238,7 +244,7 @@ def series_ids(devices: Mapping[str, Device]) -> list[str]:
 
 def _mqtt(bench: Bench, name: str, sink: Sink) -> None:
     path = ("sink", name)
-    duration(bench, (*path, "keepalive"), sink.keepalive, within_s=(5, 65535))
+    duration(bench, (*path, "keepalive"), text=sink.keepalive, within_s=(5, 65535))
     if sink.client_id is not None and not _CLIENT_ID.fullmatch(sink.client_id):
         bench.draft.add("CG-CFG-60", (*path, "client_id"))
     topic = sink.topic

@@ -133,7 +133,7 @@ def _device(bench: Bench, name: str, device: Device) -> None:
     bus, profile = bench.config.bus.get(device.bus), bench.profiles.get(name)
     seconds = None
     if device.every is not None:
-        seconds = duration(bench, (*path, "every"), device.every, within_s=_EVERY_S)
+        seconds = duration(bench, (*path, "every"), text=device.every, within_s=_EVERY_S)
     shortest = min((LENGTHS[length] for length in bench.config.windows.lengths if length in LENGTHS), default=0)
     if seconds is not None and shortest and seconds > shortest:
         bench.draft.add("CG-CFG-52", (*path, "every"), every=device.every, window=f"{shortest} s", warning=True)
@@ -205,7 +205,7 @@ def _parts(bench: Bench) -> None:
                 bench.draft.add("CG-CFG-37", ("device", name, key), key=key, profile=profile.id)
             for number, label in declared.items():
                 path = ("device", name, key, number)
-                names(bench, path, label)
+                names(bench, path, texts=label)
                 if not _PART.fullmatch(number):
                     bench.draft.add("CG-CFG-41", path, key=key, value=number, low=1, high=99)
                     continue

@@ -12,6 +12,7 @@ from gateway.reading import LENGTHS_S, Aggregate, Indicator
 RISE_MS: Final = 3_600_000
 RISE_STREAMS: Final = ("1m", "5m", "10m", "15m")
 RISE_LEAST: Final = 3
+OPTIONS: Final = ("sensor_height", "gauge_zero", "ground", "bank")
 
 
 class Water:
@@ -48,7 +49,7 @@ class Water:
         return None if distance is None or height is None else water.stage(height, distance)
 
     def _bank(self, stage: float) -> Iterator[Indicator]:
-        zero, ground, bank = (self._options.get(name) for name in ("gauge_zero", "ground", "bank"))
+        zero, ground, bank = (self._options.get(name) for name in OPTIONS[1:])
         if zero is not None and ground is not None and bank is not None and bank > ground:
             share = water.bank_percent(zero + stage, ground_m=ground, bank_m=bank)
             yield told("bank_percent", share, rule="ThaiWater", level=water.situation(share))

@@ -20,13 +20,15 @@ class Lock:
         self._fd: int | None = None
 
     def take(self) -> None:
-        """Raises JournalBusy where it is taken."""
+        """Raises JournalBusy where it is taken, OSError where the file system knows no locks."""
         fd = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as cause:
             inode = os.fstat(fd).st_ino
             os.close(fd)
+            if not isinstance(cause, BlockingIOError):
+                raise
             raise JournalBusy(str(self._folder), _owner(inode)) from cause
         self._fd = fd
 

@@ -15,7 +15,9 @@ I8  A failed write or sync is never tried again on its descriptor: the entries g
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import threading
 from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -66,11 +68,10 @@ def open_journal(
     """
     disk = RealDisk(folder) if isinstance(folder, Path) else folder
     disk.lock()
-    try:
+    with contextlib.ExitStack() as stack:
+        stack.callback(disk.unlock)
         opened = take_stock(disk, fresh_uuid=fresh_uuid)
-    except BaseException:
-        disk.unlock()
-        raise
+        stack.pop_all()
     store = Store(disk, opened, segment_bytes=limits.segment_bytes, cap_bytes=cap_bytes, checksum=preferred())
     memory = Memory(segment_bytes=limits.segment_bytes, tail_bytes=limits.tail_bytes, recent_bytes=limits.recent_bytes)
     memory.begin(opened.next, opened.marks)
@@ -82,7 +83,7 @@ def open_journal(
 class Log:
     """The journal over one folder: a `Journal`, with `context` and `oldest_segment`.
 
-    `read` and `context` may run in any thread; everything else belongs to the event loop's.
+    `read`, `context` and `drop_oldest` may run in any thread; everything else belongs to the event loop's.
     """
 
     def __init__(
@@ -100,6 +101,7 @@ class Log:
         self._executor = executor or ThreadPoolExecutor(1, "journal")
         self._owns_executor = executor is None
         self._turn = asyncio.Lock()
+        self._noting = threading.Lock()
         self.damages: tuple[Damage, ...] = ()
         self.definition_kinds: frozenset[int] = frozenset()
 
@@ -273,7 +275,8 @@ class Log:
             damages = [Damage(segment.name, max(start, segment.first), before - 1, "file missing")]
         if segment not in self._store.segments:  # dropped meanwhile: what was met in it may be another life of the file
             return [], position
-        self._note(damages)
+        with self._noting:
+            self._note(damages)
         return entries, position
 
     def _note(self, damages: list[Damage]) -> None:

@@ -9,6 +9,7 @@ of that process has marked the lost pages clean, and a second fsync would say ye
 from __future__ import annotations
 
 import contextlib
+import secrets
 import zlib
 from collections import Counter
 from collections.abc import Callable
@@ -37,6 +38,7 @@ from gateway.journal.segment import (
 
 IDENTITY: Final = "identity"
 QUARANTINE: Final = "quarantine"
+REBUILD_BYTES: Final = 64 << 20  # a larger file without a header is not read into memory
 
 
 @dataclass(slots=True)
@@ -141,6 +143,8 @@ def _rebuild(disk: Disk, name: str, *, opened: Opened) -> Segment | None:
         return None
     with contextlib.suppress(OSError):
         size = disk.size(name)
+        if size > REBUILD_BYTES:
+            return None
         for checksum in KINDS:
             segment = Segment(name, opened.uuid, generation, 0, 0, size, checksum, rebuilt=True)
             data = load(disk, segment, offset=HEADER_BYTES, size=size)
@@ -155,7 +159,7 @@ def _rebuild(disk: Disk, name: str, *, opened: Opened) -> Segment | None:
 def _set_aside(disk: Disk, name: str, *, opened: Opened, reason: str) -> None:
     """To `quarantine/` under a free name; where the disk refuses, the file stays and is left out."""
     with contextlib.suppress(OSError):
-        disk.rename(name, f"{QUARANTINE}/{name}.{opened.generation + len(opened.damages):x}")
+        disk.rename(name, f"{QUARANTINE}/{name}.{secrets.token_hex(4)}")
         disk.sync_folder()
     opened.damages.append(Damage(name, 0, -1, f"set aside: {reason}"))
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from gateway.indicators import wind
 from gateway.reading import Indicator, Series
-from gateway.window.finish import quantile
+from gateway.window.finish import deltas, quantile
 from gateway.window.piece import Floats, Layout, Piece
 
 Columns: TypeAlias = Callable[[Floats], Floats]
@@ -118,7 +118,7 @@ def speed_p85(series: Series, layout: Layout, *, piece: Piece) -> tuple[Indicato
     return (Indicator("speed_p85", value, "type-7"),)
 
 
-def demand(series: Series, *, piece: Piece, before: Piece | None, end_ms: int) -> tuple[Indicator, ...]:
+def demand(series: Series, layout: Layout, *, piece: Piece, before: Piece | None, end_ms: int) -> tuple[Indicator, ...]:
     """The 15-minute demand in kW: the register's difference between the last readings of two adjoining blocks.
 
     It is divided by the time between these readings. None where a block's last reading lies further than two periods
@@ -129,10 +129,10 @@ def demand(series: Series, *, piece: Piece, before: Piece | None, end_ms: int) -
     if register is None or series.kind != "energy" or before is None or series.every_ms is None:
         return ()
     at = counters.index(register)
-    kwh = float(piece.last[at] - before.last[at])
+    kwh = float(deltas(layout, piece, before)[at])
     slack_ms = max(2 * series.every_ms, EDGE_MS)
     start_ms, last_ms = int(before.last_ms[at]), int(piece.last_ms[at])
-    rose = kwh >= 0 and piece.first[at] >= before.last[at] and not piece.broken[at]  # false for NaN too
-    if not rose or end_ms - BLOCK_MS - start_ms > slack_ms or end_ms - last_ms > slack_ms:
+    known = kwh >= 0 and not np.isnan(before.last[at])  # false for NaN
+    if not known or end_ms - BLOCK_MS - start_ms > slack_ms or end_ms - last_ms > slack_ms:
         return ()
     return (Indicator("demand_kw", round(kwh * 3_600_000 / (last_ms - start_ms), 6), "register", span="15m"),)

@@ -27,14 +27,15 @@ def statistics(series: Series, layout: Layout, *, piece: Piece, before: Piece | 
     """Per point, its statistics; () where nothing counted. `before`: the window right before, if any.
 
     A counter's delta runs from the last value of the window before (where that window adjoins), else from the first
-    inside. A counter that fell was reset or has rolled over; which one cannot be told without its modulus, so the
-    delta is undefined (NaN), never negative and never a guess. A state's changes count the step into the window.
+    inside. A counter that fell has rolled over where its modulus is known and the step plausible (registers.py), and
+    the delta goes around; else it was reset, and the delta is undefined (NaN): never negative and never a guess. A
+    state's changes count the step into the window.
     """
     found: list[tuple[float, ...]] = [()] * len(series.points)
     earlier = None if before is None else before.last
     for columns, rows in (
         (layout.gauge, _gauges(layout, piece)),
-        (layout.counter, _counters(series, layout, piece, earlier)),
+        (layout.counter, _counters(series, layout, piece, before)),
         (layout.amount, zip(piece.sums.tolist())),
         (layout.state, _states(layout, piece, earlier)),
     ):
@@ -78,17 +79,26 @@ def _directions(piece: Piece, n: Ints) -> tuple[Floats, Floats]:
     return mean, np.degrees(np.arcsin(away) * (1.0 + 0.1547 * away**3))
 
 
-def _counters(series: Series, layout: Layout, piece: Piece, before: Floats | None) -> list[tuple[float, ...]]:
-    rows: list[tuple[float, ...]] = []
-    for index, column in enumerate(layout.counter.tolist()):
-        first, last = float(piece.first[index]), float(piece.last[index])
-        start = first
-        if before is not None and before[index] == before[index]:
-            start = float(before[index])
-        fell = bool(piece.broken[index]) or first < start
-        digits = series.points[column].digits + 3  # takes off the noise of the subtraction, not the value's digits
-        rows.append((last, nan if fell else round(last - start, digits)))
-    return rows
+def _counters(series: Series, layout: Layout, piece: Piece, before: Piece | None) -> list[tuple[float, ...]]:
+    delta = deltas(layout, piece, before)
+    digits = (series.points[column].digits + 3 for column in layout.counter.tolist())  # beyond: noise of subtraction
+    return [
+        (last, round(one, places))
+        for last, one, places in zip(piece.last.tolist(), delta.tolist(), digits, strict=False)
+    ]
+
+
+def deltas(layout: Layout, piece: Piece, before: Piece | None) -> Floats:
+    """What each counter rose by in this window, from the end of the window before; NaN where that is not known."""
+    counters = len(layout.counter)
+    first, last = piece.first[:counters], piece.last[:counters]
+    if before is None:
+        return np.where(piece.broken, nan, last - first + piece.turned)
+    start = before.last[:counters]
+    elapsed_ms = (piece.first_ms - before.last_ms)[:counters]
+    reset, turned = layout.registers.falls(start, first, elapsed_ms=elapsed_ms)
+    begun = np.where(np.isnan(start), first, start)
+    return np.where(piece.broken | reset, nan, last - begun + piece.turned + turned)
 
 
 def _states(layout: Layout, piece: Piece, before: Floats | None) -> list[tuple[float, ...]]:

@@ -6,7 +6,7 @@ Excluded values (bad code, not finite) are NaN; sorting puts them last.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Final, TypeAlias, TypeVar
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from drivers.sample import FIRST_BAD, Code
 from gateway.reading import Series
+from gateway.window.registers import Registers
 
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
@@ -41,14 +42,15 @@ class Layout:
     state: Ints
     running: Ints
     turning: Ints
+    registers: Registers
 
     def of_gauges(self, row: Ints) -> Ints:
         """The gauges' part of a row over all points."""
         return row if len(self.gauge) == self.count else row[self.gauge]
 
     @classmethod
-    def of(cls, series: Series) -> Layout:
-        """The layout of a series' fixed tuple of points."""
+    def of(cls, series: Series, moduli: Mapping[str, float]) -> Layout:
+        """The layout of a series' fixed tuple of points; `moduli` of its counters, where they are known."""
 
         def columns(kind: str) -> Ints:
             return np.array([i for i, p in enumerate(series.points) if p.kind == kind], dtype=np.int64)
@@ -63,6 +65,7 @@ class Layout:
             state=columns("state"),
             running=np.concatenate((columns("counter"), columns("state"))),
             turning=np.array(turning, dtype=np.int64),
+            registers=Registers.of([point for point in series.points if point.kind == "counter"], moduli),
         )
 
 
@@ -76,8 +79,9 @@ class Piece:
         mean, m2, low, high: of the gauges; m2 is the sum of squared deviations.
         sines, cosines: sums over the turning columns.
         sums: of the amounts. first, last: of the running columns.
-        last_ms: when `last` was measured, UTC ms; without meaning where there is no value.
-        broken: counters that fell inside the window. `changes`: per state point.
+        first_ms, last_ms: when these were measured, UTC ms; without meaning where there is no value.
+        broken: counters that were reset inside the window. turned: what rollovers inside add to their difference.
+        changes: of the states.
         terms: sums for figures that need rows (gateway.window.derived).
         ordered: the gauge columns sorted, NaN last; dropped once the percentiles are taken.
         sketch: order statistics and their weights, where a longer window is too long for exact percentiles.
@@ -96,8 +100,10 @@ class Piece:
     sums: Floats
     first: Floats
     last: Floats
+    first_ms: Ints
     last_ms: Ints
     broken: NDArray[np.bool_]
+    turned: Floats
     changes: Ints
     terms: Floats = field(default_factory=lambda: np.zeros(0))
     ordered: Floats | None = None
@@ -140,7 +146,8 @@ def measure(layout: Layout, rows: Floats, *, mask: NDArray[np.uint32], t_ms: Int
     mean, m2 = _moments(gauge, layout.of_gauges(n), whole=whole)
     ordered = np.sort(gauge, axis=0)
     turns = np.radians(gauge[:, layout.turning])
-    first, last, last_ms = _ends(rows[:, layout.running], t_ms)
+    first, last, first_ms, last_ms = _ends(rows[:, layout.running], t_ms)
+    broken, turned = _fell(layout, rows[:, layout.counter], t_ms)
     return Piece(
         polls=int(polled.sum()),
         slots=t_ms[polled],
@@ -148,15 +155,17 @@ def measure(layout: Layout, rows: Floats, *, mask: NDArray[np.uint32], t_ms: Int
         mask=mask,
         mean=mean,
         m2=m2,
-        low=ordered[0],
+        low=ordered[0].copy(),  # a view would hold all rows
         high=ordered[np.maximum(layout.of_gauges(n) - 1, 0), np.arange(ordered.shape[1])],
         sines=np.nansum(np.sin(turns), axis=0),
         cosines=np.nansum(np.cos(turns), axis=0),
         sums=np.nansum(rows[:, layout.amount], axis=0),
         first=first,
         last=last,
+        first_ms=first_ms,
         last_ms=last_ms,
-        broken=_fell(rows[:, layout.counter]),
+        broken=broken,
+        turned=turned,
         changes=_changed(rows[:, layout.state]),
         ordered=ordered,
     )
@@ -175,27 +184,36 @@ def _moments(rows: Floats, n: Ints, *, whole: bool) -> tuple[Floats, Floats]:
     return mean, np.einsum("ij,ij->j", away, away)
 
 
-def _ends(rows: Floats, t_ms: Ints) -> tuple[Floats, Floats, Ints]:
-    """First and last number of each column, and the time of the last; NaN where there is none."""
+def _ends(rows: Floats, t_ms: Ints) -> tuple[Floats, Floats, Ints, Ints]:
+    """First and last number of each column, and their times; NaN where there is none."""
     if not rows.shape[1]:
-        return _EMPTY, _EMPTY, _EMPTY.astype(np.int64)
+        none = _EMPTY.astype(np.int64)
+        return _EMPTY, _EMPTY, none, none
     there = ~np.isnan(rows)
     columns = np.arange(rows.shape[1])
-    tail = len(rows) - 1 - there[::-1].argmax(axis=0)
-    return rows[there.argmax(axis=0), columns], rows[tail, columns], t_ms[tail]
+    head, tail = there.argmax(axis=0), len(rows) - 1 - there[::-1].argmax(axis=0)
+    return rows[head, columns], rows[tail, columns], t_ms[head], t_ms[tail]
+
+
+def _latest(rows: Floats) -> Ints:
+    """For each place, the row of the last number at it or above it in its column (the first row where there is none)."""
+    index = np.where(np.isnan(rows), 0, np.arange(len(rows))[:, None])
+    return np.asarray(np.maximum.accumulate(index, axis=0))
 
 
 def _filled(rows: Floats) -> Floats:
     """Each NaN replaced by the last number above it in its column."""
-    index = np.where(np.isnan(rows), 0, np.arange(len(rows))[:, None])
-    return rows[np.maximum.accumulate(index, axis=0), np.arange(rows.shape[1])]
+    return rows[_latest(rows), np.arange(rows.shape[1])]
 
 
-def _fell(rows: Floats) -> NDArray[np.bool_]:
+def _fell(layout: Layout, rows: Floats, t_ms: Ints) -> tuple[NDArray[np.bool_], Floats]:
+    """Whether each counter was reset within these rows, and what its rollovers add."""
     if not rows.shape[1]:
-        return _EMPTY.astype(np.bool_)
-    filled = _filled(rows)
-    return np.asarray((filled[1:] < filled[:-1]).any(axis=0))
+        return _EMPTY.astype(np.bool_), _EMPTY
+    index = _latest(rows)
+    filled, times = rows[index, np.arange(rows.shape[1])], t_ms[index]
+    broken, turned = layout.registers.falls(filled[:-1], filled[1:], elapsed_ms=times[1:] - times[:-1])
+    return np.asarray(broken.any(axis=0)), np.asarray(turned.sum(axis=0))
 
 
 def _changed(rows: Floats) -> Ints:
@@ -218,9 +236,14 @@ def merge(layout: Layout, parts: Sequence[Piece]) -> Piece:
         mean = (gauges * means).sum(axis=0) / gauges.sum(axis=0)
     away = np.where(gauges > 0, means - mean, 0.0)
     firsts, lasts = np.array([part.first for part in parts]), np.array([part.last for part in parts])
-    counters = len(layout.counter)
-    edges = np.stack((firsts, lasts), axis=1).reshape(2 * len(parts), -1)
-    first, last, _ = _ends(edges, np.zeros(len(edges), dtype=np.int64))
+    first_times, last_times = np.array([part.first_ms for part in parts]), np.array([part.last_ms for part in parts])
+    counters, columns = len(layout.counter), np.arange(len(layout.running))
+    latest = _latest(lasts)
+    before, before_ms = lasts[latest, columns][:-1], last_times[latest, columns][:-1]
+    broken, turned = layout.registers.falls(
+        before[:, :counters], firsts[1:, :counters], elapsed_ms=(first_times[1:] - before_ms)[:, :counters]
+    )
+    head = (~np.isnan(firsts)).argmax(axis=0)
     return Piece(
         polls=sum(part.polls for part in parts),
         slots=_joined([part.slots for part in parts]),
@@ -233,25 +256,20 @@ def merge(layout: Layout, parts: Sequence[Piece]) -> Piece:
         sines=_added([part.sines for part in parts]),
         cosines=_added([part.cosines for part in parts]),
         sums=_added([part.sums for part in parts]),
-        first=first,
-        last=last,
-        last_ms=_last_times(parts),
-        broken=np.array([part.broken for part in parts]).any(axis=0) | _fell(edges[:, :counters]),
+        first=firsts[head, columns],
+        last=lasts[latest[-1], columns],
+        first_ms=first_times[head, columns],
+        last_ms=last_times[latest[-1], columns],
+        broken=np.array([part.broken for part in parts]).any(axis=0) | broken.any(axis=0),
+        turned=_added([part.turned for part in parts]) + turned.sum(axis=0),
         terms=_added([part.terms for part in parts]),
-        changes=_added([part.changes for part in parts]) + _changed_between(firsts[:, counters:], lasts[:, counters:]),
+        changes=_added([part.changes for part in parts])
+        + _changed_between(before[:, counters:], firsts[1:, counters:]),
     )
 
 
 def _added(rows: Sequence[NDArray[_Number]]) -> NDArray[_Number]:
     return np.asarray(np.array(rows).sum(axis=0))
-
-
-def _last_times(parts: Sequence[Piece]) -> Ints:
-    """When the last value of each running column was measured: the time of the last part that has one."""
-    found = parts[0].last_ms
-    for part in parts[1:]:
-        found = np.where(np.isnan(part.last), found, part.last_ms)
-    return found
 
 
 def _joined(slots: Sequence[int | Ints]) -> int | Ints:
@@ -260,8 +278,6 @@ def _joined(slots: Sequence[int | Ints]) -> int | Ints:
     return np.concatenate(loose) if loose else whole
 
 
-def _changed_between(firsts: Floats, lasts: Floats) -> Ints:
-    """Changes from the last value of one part to the first of the next part that has one."""
-    before = _filled(lasts)[:-1]
-    after = firsts[1:]
+def _changed_between(before: Floats, after: Floats) -> Ints:
+    """Changes from the last value of the parts before to the first of the next part that has one."""
     return np.asarray(((after != before) & ~np.isnan(before) & ~np.isnan(after)).sum(axis=0))

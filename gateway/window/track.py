@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from math import inf
 from struct import Struct
 from typing import Final
@@ -33,7 +33,14 @@ class Track:
     """
 
     def __init__(
-        self, series: Series, *, steps: tuple[int, ...], asked: frozenset[int], grid: Grid, grace_ms: int
+        self,
+        series: Series,
+        *,
+        steps: tuple[int, ...],
+        asked: frozenset[int],
+        grid: Grid,
+        grace_ms: int,
+        moduli: Mapping[str, float],
     ) -> None:
         self.series = series
         self.too_late = 0
@@ -41,7 +48,7 @@ class Track:
         self.left_out = 0
         self._grid = grid
         self._grace_ms = grace_ms
-        self._layout = Layout.of(series)
+        self._layout = Layout.of(series, moduli)
         self._derived = derived(series)
         self._pack = Struct(f"{len(series.points)}d")
         self._scale = np.array([10.0**point.digits for point in series.points])
@@ -195,7 +202,11 @@ class Track:
 
     def _figures(self, piece: Piece, before: Piece | None, length_ms: int, end_ms: int) -> tuple[Indicator, ...]:
         found = told(self._derived, piece.terms) + speed_p85(self.series, self._layout, piece=piece)
-        return found + (demand(self.series, piece=piece, before=before, end_ms=end_ms) if length_ms == BLOCK_MS else ())
+        return found + (
+            demand(self.series, self._layout, piece=piece, before=before, end_ms=end_ms)
+            if length_ms == BLOCK_MS
+            else ()
+        )
 
     # --- gaps, and letting go
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from gateway.reading import LENGTHS_S, Aggregate, Reading, Series
 from gateway.window.grid import Grid, levels
 from gateway.window.track import Track
+
+_NONE: Final[Mapping[str, Mapping[str, float]]] = {}
 
 
 class Windows:
@@ -20,15 +23,30 @@ class Windows:
 
     After a backward step of the clock a window that was issued is amended when its end has passed again; a window
     that lies more than an hour ahead of `now_ms` is closed at once. No window is issued twice with one `rev`.
+
+    `moduli`: by series id and point name, the modulus of registers where it is known (gateway.window.registers).
     """
 
     def __init__(
-        self, series: Sequence[Series], lengths: Sequence[str], *, zone: ZoneInfo, grace_ms: int = 2000
+        self,
+        series: Sequence[Series],
+        lengths: Sequence[str],
+        *,
+        zone: ZoneInfo,
+        grace_ms: int = 2000,
+        moduli: Mapping[str, Mapping[str, float]] = _NONE,
     ) -> None:
         asked = frozenset(LENGTHS_S[length] for length in lengths)
         grid = Grid(zone)
         self._tracks = {
-            one.id: Track(one, steps=levels(lengths, one.every_ms), asked=asked, grid=grid, grace_ms=grace_ms)
+            one.id: Track(
+                one,
+                steps=levels(lengths, one.every_ms),
+                asked=asked,
+                grid=grid,
+                grace_ms=grace_ms,
+                moduli=moduli.get(one.id, {}),
+            )
             for one in series
             if asked
         }

@@ -16,6 +16,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from typing import ClassVar
 
 import paho.mqtt.client as mqtt
 from parts import Mosquitto
@@ -31,8 +32,8 @@ class Slave(asyncio.Protocol):
     """Answers any read of holding registers; register pair 0 of a poll holds its number. Counts requests."""
 
     requests = 0
-    polls = {}
-    sent = {}
+    polls: ClassVar = {}
+    sent: ClassVar = {}
 
     def connection_made(self, transport):
         self.transport, self.buffer = transport, b""

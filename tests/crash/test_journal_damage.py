@@ -298,6 +298,18 @@ def test_i4_a_damaged_mark_of_the_base_comes_from_the_segment_before(small):
         assert opened(damaged_copy(disk, last, at + 26, b"\xee")).marks == history.promise.marks
 
 
+def test_i5_the_end_record_of_a_commit_tells_of_its_lost_last_entry():
+    disk = fresh(1)[0]
+    journal = opened(disk)
+    for _ in range(3):
+        journal.append(1, b"payload")
+    run(journal.close())
+    at = [at for role, _, at, _ in records(disk, segments(disk)[0]) if role == ENTRY][-1]
+    damaged = opened(damaged_copy(disk, segments(disk)[0], at + 24, b"P"))
+    assert damaged.next == 3
+    assert [(d.first, d.last) for d in damaged.damages] == [(2, 2)]
+
+
 def test_i4_a_lost_tail_behind_a_surviving_mark_is_not_given_anew(small):
     """The commit's note says how far it went: a damaged last entry is told, and its position not reused."""
     disk, _, everything = small

@@ -220,6 +220,32 @@ def test_a_flood_is_bounded(port):
     assert sent > kept
 
 
+def test_a_port_that_takes_nothing_is_lost_and_not_waited_for_ever(port, monkeypatch):
+    monkeypatch.setattr("drivers.serial_port.STUCK_S", 0.05)
+
+    async def scenario():
+        link = SerialLink(port[1])
+        await link.open()
+        with pytest.raises(LinkLost, match="took no bytes"):
+            await link.write(bytes(1 << 20))
+        await link.close()
+
+    asyncio.run(scenario())
+
+
+def test_closing_wakes_who_reads(port):
+    async def scenario():
+        link = SerialLink(port[1])
+        await link.open()
+        reader = asyncio.create_task(link.read(60))
+        await asyncio.sleep(0)
+        await link.close()
+        with pytest.raises(LinkLost):
+            await reader
+
+    asyncio.run(scenario())
+
+
 async def served(answer, port=0):
     return await asyncio.start_server(answer, "127.0.0.1", port)
 

@@ -54,10 +54,12 @@ def test_the_demo_without_broker_and_database(tmp_path, monkeypatch):
 
 
 def test_a_broken_wire_and_a_dead_daemon_in_the_demo(tmp_path):
-    """The radar's port goes away, the daemon is killed: the others go on, the daemon comes back, the account is right."""
+    """A port goes away, the daemon is killed: the others go on, it comes back, the account is right."""
     demo = subprocess.Popen(
-        [*DEMO, "--seconds", "14", "--no-history", "--keep", str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )  # fmt: skip
+        [*DEMO, "--seconds", "14", "--no-history", "--keep", str(tmp_path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     try:
         log = tmp_path / "daemon.log"
         poll(lambda: log.exists() and "is open" in log.read_text(), what="the daemon")

@@ -1,4 +1,4 @@
-"""Records survive the journal: encode then decode gives the same record, also for a reader that knows only the marks."""
+"""Records survive the journal: encode, then decode by a reader that knows only the marks."""
 
 from dataclasses import asdict
 from math import isnan, nan

@@ -137,8 +137,7 @@ def test_a_day_of_a_meter():
         kw = 10.0 if 18 <= (k // 60) % 48 < 44 else 2.0
         windows.add(Reading(one, t, k * 30 * 10**9, (kw * 1000, round(kwh + 1000, 3)), (0, 0)))
         kwh += kw / 120
-    for a in windows.close(DAY0 + 24 * HOUR + 2000):
-        a = figures.attach(a)
+    for a in map(figures.attach, windows.close(DAY0 + 24 * HOUR + 2000)):
         if a.stream == "15m" and "demand_kw" in named(a):
             quarters.append(named(a)["demand_kw"].value)
         if a.stream == "1d" and a.start_ms == DAY0:
@@ -155,8 +154,8 @@ def test_a_day_of_a_meter():
 
 
 def test_power_quality():
-    stats = {f"{name}__{k}": v for name, v in (("voltage_l1_l2", 400.0), ("voltage_l2_l3", 380.0), ("voltage_l3_l1", 395.0))
-             for k, v in (("mean", v), ("std", 0.0))}  # fmt: skip
+    lines = {"voltage_l1_l2": 400.0, "voltage_l2_l3": 380.0, "voltage_l3_l1": 395.0}
+    stats = {f"{name}__{k}": v for name, volts in lines.items() for k, v in (("mean", volts), ("std", 0.0))}
     a = record(METER, "10m", DAY0, voltage_l1__mean=230.0, voltage_l1__std=10.0, power_active__mean=800.0,
                power_apparent__mean=1000.0, **stats)  # fmt: skip
     found = named(Figures([METER]).attach(a))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from drivers.points import Point, point
 from drivers.sample import Code
-from gateway.quality import Judge, Overrides, Thresholds
+from gateway.quality import Judge, Overrides, Thresholds, option_names
 from gateway.reading import Reading, Series
 
 NAN = math.nan
@@ -39,7 +39,7 @@ def test_never_improves_never_deletes_and_no_bad_number_passes(row):
     after = Judge([one]).judge(before)
     assert after == replace(before, codes=after.codes) or any(math.isnan(v) for v in before.values)
     assert all(
-        math.copysign(1, a) == math.copysign(1, b) and (a == b or a != a)
+        math.copysign(1, a) == math.copysign(1, b) and (a == b or math.isnan(a))
         for a, b in zip(after.values, before.values, strict=True)
     )
     for was, now, value, ok in zip(
@@ -121,3 +121,16 @@ def test_a_plain_reading_passes_as_the_same_object():
     one = series(*(gauge(f"p{i}", valid=(0, 1)) for i in range(60)))
     plain = reading(one, [0.5] * 60)
     assert Judge([one]).judge(plain) is plain
+
+
+def test_options_of_a_device_become_thresholds():
+    one = series(gauge("pm", valid=(0, 100)), gauge("rh"))
+    options = {"pm_high": 50.0, "pm_stuck_s": 60.0, "rh_jump_per_s": 2.0, "power_share": 0.1, "sensor_height": 4.0}
+    found = Overrides.of(one, warmup_s=30.0, options=options)
+    assert found == Overrides(
+        {"pm": Thresholds(valid=(0, 50.0), stuck_s=60.0), "rh": Thresholds(jump_per_s=2.0)},
+        warmup_s=30.0,
+        power_share=0.1,
+    )
+    assert options.keys() - option_names(one) == {"sensor_height"}
+    assert Overrides.of(one, warmup_s=30.0, options={"warmup_s": 0.0}) == Overrides({})

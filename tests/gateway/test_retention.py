@@ -1,4 +1,4 @@
-"""When the journal is full: the oldest goes, counted per sink, named exactly by a gap event, and the ledger balances."""
+"""When the journal is full: the oldest goes, counted per sink, named by a gap event; the ledger balances."""
 
 from made_records import raw, series, window
 from ram_journal import RamJournal
@@ -90,7 +90,7 @@ def test_confirmed_history_goes_after_its_time_and_silently():
 
 
 def test_history_that_a_sink_still_waits_for_is_kept():
-    journal, meter, lanes, told, retention, append = bench(all=("raw",))
+    journal, meter, _lanes, told, retention, append = bench(all=("raw",))
     for number in range(1, 26):
         append(raw(meter, number * 100, number))
     journal.commit_now()

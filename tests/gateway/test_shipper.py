@@ -4,10 +4,10 @@ import asyncio
 import random
 
 import pytest
-from firmware_sims import virtual_time
 from made_records import raw, series
 from ram_journal import RamJournal
 
+from firmware_sims import virtual_time
 from gateway.codec import Codec
 from gateway.config import Sink
 from gateway.lanes import Lanes

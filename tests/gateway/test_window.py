@@ -5,10 +5,10 @@ import random
 from zoneinfo import ZoneInfo
 
 import pytest
+import window_reference as ref
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import window_reference as ref
 from gateway.reading import LENGTHS_S, Reading
 from gateway.window import Windows
 
@@ -85,9 +85,9 @@ def test_every_mixture_of_kinds(kinds):
 def test_an_hour_merged_from_minutes_equals_the_hour_direct():
     one = ref.series()
     rows = ref.readings(one, start_ms=T0, count=3600, seed=4, bad=0.1, gap=0.02)
-    merged = [a for a in run(one, ("1m", "1h"), rows)[0] if a.stream == "1h" and a.n][0]
+    merged = next(a for a in run(one, ("1m", "1h"), rows)[0] if a.stream == "1h" and a.n)
     assert ref.same(merged, ref.aggregates(one, "1h", rows)[T0]) is None
-    alone = [a for a in run(one, ("1h",), rows)[0] if a.n][0]
+    alone = next(a for a in run(one, ("1h",), rows)[0] if a.n)
     assert alone == merged
 
 

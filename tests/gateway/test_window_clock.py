@@ -1,13 +1,13 @@
-"""Windows under a clock that steps, and samples that come late: nothing negative, nothing twice, nothing lost unseen."""
+"""Windows under a clock that steps, and samples that come late: nothing negative, nothing twice, no loss unseen."""
 
 import random
 from collections import defaultdict
 from zoneinfo import ZoneInfo
 
+import window_reference as ref
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import window_reference as ref
 from gateway.reading import LENGTHS_S, Reading
 from gateway.window import Windows
 

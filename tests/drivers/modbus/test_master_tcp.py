@@ -285,6 +285,62 @@ def test_ids_wrap_around():
     assert [int.from_bytes(sent[:2], "big") for sent in net.sent] == [0xFFFE, 0xFFFF, 0, 1, 2, 3]
 
 
+def test_an_id_that_may_still_be_answered_is_not_used_again():
+    late = []
+
+    def answer(request):
+        if not late:
+            late.append(request[:2])
+            return [(60.0, good(request))]
+        return [(0.0, good(request))]
+
+    async def scenario():
+        master = Master(Net(answer), framing="tcp")
+        await master.open()
+        with pytest.raises(NoReply):
+            await master.read(1, "holding", address=0, count=2, limits=QUICK)
+        master._wire._id = int.from_bytes(late[0], "big") - 1
+        await master.read(2, "holding", address=0, count=2, limits=QUICK)
+        return master._wire._id
+
+    assert virtual_time.run(scenario()) == int.from_bytes(bytes(late[0]), "big") + 1
+
+
+def test_a_connection_without_any_answer_is_given_up():
+    async def scenario():
+        master = Master(Net(lambda request: []), framing="tcp")
+        await master.open()
+        for unit in range(1, 9):
+            with pytest.raises(NoReply):
+                await master.read(unit, "holding", address=0, count=2, limits=QUICK)
+        with pytest.raises(LinkLost, match="in a row"):
+            await master.read(9, "holding", address=0, count=2, limits=QUICK)
+
+    virtual_time.run(scenario())
+
+
+def test_a_person_may_ask_a_resting_unit():
+    from drivers.modbus.master import Priority
+
+    mute = [True]
+    net = Net(lambda request: [] if mute[0] else [(0.01, good(request))])
+
+    async def scenario():
+        master = Master(net, framing="tcp")
+        await master.open()
+        for _ in range(3):
+            with pytest.raises(NoReply):
+                await master.read(1, "holding", address=0, count=2, limits=QUICK, patience_s=1)
+        mute[0] = False
+        await asyncio.sleep(0.5)
+        with pytest.raises(NoReply, match="rests"):
+            await master.read(1, "holding", address=0, count=2, limits=QUICK)
+        got = await master.read(1, "holding", address=0, count=2, limits=QUICK, priority=Priority.PERSON)
+        return got.data
+
+    assert virtual_time.run(scenario()) == told(1, 0, 2)
+
+
 def test_tcp_needs_a_link_that_calls():
     class Plain:
         endpoint = "x"

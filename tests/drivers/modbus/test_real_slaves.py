@@ -14,8 +14,9 @@ import tty
 from pathlib import Path
 
 import pytest
+from bus_sim import crc
 
-from drivers.errors import DeviceRefused, ReplyError
+from drivers.errors import DeviceRefused, LinkLost, ReplyError
 from drivers.link import SerialLink, TcpLink
 from drivers.modbus.master import Master
 from drivers.profile import Limits
@@ -155,6 +156,44 @@ def test_libmodbus_bits_and_refusals(slave_binary, crossed):
     assert found == (bytes([0b00001000, 0b10]), 2, told(17, 998, 2))
     assert counters.refused == 1
     assert counters.timeouts == 0
+
+
+def test_an_unplugged_port_is_lost_and_can_be_opened_again(tmp_path):
+    """The adapter vanishes while an answer is awaited; another one comes back under the same by-path name."""
+    name = tmp_path / "by-path"
+
+    async def scenario():
+        first, theirs = pty.openpty()
+        name.symlink_to(os.ttyname(theirs))
+        master = Master(SerialLink(str(name), "9600 8N1"))
+        await master.open()
+        os.close(theirs)
+        asyncio.get_running_loop().call_later(0.02, os.close, first)
+        with pytest.raises(LinkLost):
+            await master.read(1, "input", address=0, count=2)
+        with pytest.raises(LinkLost):
+            await master.read(1, "input", address=0, count=2)
+        await master.close()
+        second, theirs = pty.openpty()
+        name.unlink()
+        name.symlink_to(os.ttyname(theirs))
+        await master.open()
+        os.close(theirs)
+
+        def answer():
+            request = os.read(second, 100)
+            frame = bytes([1, 4, 2 * request[5]]) + told(1, request[3], request[5])
+            os.write(second, frame + crc(frame))
+
+        loop = asyncio.get_running_loop()
+        loop.add_reader(second, answer)
+        got = await master.read(1, "input", address=3, count=2, patience_s=5)
+        await master.close()
+        loop.remove_reader(second)
+        os.close(second)
+        return got.data
+
+    assert asyncio.run(scenario()) == told(1, 3, 2)
 
 
 def pymodbus_device(unit):

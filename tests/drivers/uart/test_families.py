@@ -237,7 +237,7 @@ class TestHdlc:
         assert len(got) == 3
         assert got[0].fields == {
             "frame_length": len(frame) - 2,
-            "timestamp_local": "2016-12-04T16:16:45",
+            "timestamp_local": "2016-12-04T16:45:30",
             "active_power_import_W": 1234,
         }
 

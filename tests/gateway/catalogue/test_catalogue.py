@@ -97,7 +97,7 @@ def test_a_libraries_fact_replaces_ours_and_unknown_codes_still_speak():
 def test_words_and_braces():
     assert word("@integer", "en") == "a whole number"
     assert word("@nothing", "en") == "nothing"
-    assert filled("{a} {b}", {"a": "@integer"}, "en") == "a whole number ?"
+    assert filled("{a} {b}", {"a": "@integer"}, lang="en") == "a whole number ?"
 
 
 def test_trouble_carries_its_faults():

@@ -305,3 +305,68 @@ def test_read_of_a_dead_port(capsys, tmp_path):
     shown = said(capsys, "read", "main-meter", "--config", site(tmp_path, port=port))
     assert shown.code == 69
     assert "CG-BUS-01" in shown.err
+
+
+def test_raw_prints_the_wire_address_and_both_frames(capsys):
+    with modbus_meter(1.5) as (port, asked):
+        shown = said(capsys, "raw", "127.0.0.1", "-p", port, "-a", "7", "-t", "3:float", "-r", "101", "-c", "2")
+        told = json.loads(
+            said(capsys, "raw", f"127.0.0.1:{port}", "-t", "4:hex", "-0", "-r", "4", "-c", "2", "--json").out
+        )
+    assert shown.code == 0, shown
+    assert [row.split() for row in shown.out.splitlines()[1:]] == [["100", "1.5"], ["102", "1.5"]]
+    assert "wire address: input 100 x 4 (function 4)" in shown.err
+    assert ">  00 01 00 00 00 06 07 04 00 64 00 04" in shown.err
+    assert (told["table"], told["address"], told["values"]) == ("holding", 4, ["0x3FC0", "0x0000"])
+    assert asked == [4, 3]
+
+
+def test_raw_on_a_serial_port(capsys):
+    """A pty whose far end answers once, then spoils its answer, refuses, and falls silent."""
+    import os
+    import tty
+
+    from drivers.checksum import crc16_modbus
+
+    def framed(body):
+        return body + crc16_modbus(body).to_bytes(2, "little")
+
+    good = framed(bytes.fromhex("0103020096"))
+    answers = [good, good[:-1] + b"\x00", framed(bytes.fromhex("018302")), b""]
+    master, slave = os.openpty()
+    tty.setraw(slave)
+
+    def serve():
+        for answer in answers:
+            heard = b""
+            while len(heard) < 8:
+                heard += os.read(master, 8)
+            os.write(master, answer)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    argv = ["raw", os.ttyname(slave), "-b", "9600", "-p", "none", "-o", "0.3"]
+    seen = [said(capsys, *argv) for _answer in answers]
+    thread.join(10)
+    os.close(master)
+    os.close(slave)
+    assert [shown.code for shown in seen] == [0, 65, 65, 69]
+    assert seen[0].out.split() == ["address", "value", "0", "150"]
+    for shown, code in zip(seen[1:], ("CG-DEV-01", "CG-DEV-02", "CG-BUS-05"), strict=True):
+        assert code in shown.err
+        assert shown.out == ""
+    assert "illegal data address" in seen[2].err
+
+
+@pytest.mark.parametrize(
+    "bad", [["-t", "5"], ["-t", "3:double"], ["-c", "126"], ["-r", "0"], ["-t", "3:float", "-c", "100"]]
+)
+def test_raw_refuses_what_no_request_can_ask(capsys, bad):
+    assert said(capsys, "raw", "127.0.0.1", *bad).code == 2
+
+
+def test_logs_without_systemd(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    shown = said(capsys, "logs")
+    assert shown.code == 69
+    assert "CG-SYS-12" in shown.err

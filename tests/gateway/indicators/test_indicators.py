@@ -139,9 +139,10 @@ def test_unbalance_is_the_ratio_of_sequences(u, a, b):
     assert energy.unbalance_iec_pct(u12, u23, u31=u31) == pytest.approx(100 * min(one, two) / max(one, two), abs=1e-4)
 
 
-@given(st.datetimes(datetime(2020, 1, 1), datetime(2026, 12, 31)))
-def test_a_period_does_not_depend_on_the_zone_it_is_written_in(when):
-    here = when.replace(tzinfo=tariff.THAI_TIME)
+@given(
+    st.integers(0, 7 * 365 * 86_400).map(lambda s: datetime(2020, 1, 1, tzinfo=tariff.THAI_TIME) + timedelta(seconds=s))
+)
+def test_a_period_does_not_depend_on_the_zone_it_is_written_in(here):
     assert tariff.tou_period(here) == tariff.tou_period(here.astimezone())
     if here.weekday() >= 5 or not 9 <= here.hour < 22:
         assert tariff.tou_period(here) == "off_peak"
@@ -153,7 +154,7 @@ def test_an_unknown_year_is_not_guessed():
     assert tariff.tou_period(monday, {2031: frozenset({"03-03"})}) == "off_peak"
     assert tariff.tou_period(monday + timedelta(hours=12)) == "off_peak"
     with pytest.raises(ValueError, match="offset"):
-        tariff.tou_period(datetime(2026, 1, 1))
+        tariff.tou_period(monday.replace(tzinfo=None))
 
 
 def test_a_slope_needs_two_moments():

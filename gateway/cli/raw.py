@@ -1,0 +1,147 @@
+"""`citygate raw`: one read request with the flags of mbpoll; prints both frames. Reads only, whatever is asked."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from gateway.catalogue.fault import EXIT_DATA, EXIT_UNAVAILABLE, Fault, Trouble
+from gateway.cli.face import Face
+
+if TYPE_CHECKING:
+    from drivers.link import Link
+    from drivers.modbus.envelope import Request
+
+TIMEOUT_S: Final = 1.0
+TABLES: Final = {"0": "coil", "1": "discrete", "3": "input", "4": "holding"}
+WIDTH: Final = {"int16": 1, "hex": 1, "int": 2, "float": 2}
+_TCP_ID: Final = b"\x00\x01"
+
+
+@click.command("raw")
+@click.argument("target")
+@click.option("-b", "baud", type=int, default=19200, show_default=True, help="Baud rate of a serial port.")
+@click.option("-p", "parity", default="even", show_default=True, help="Parity none|even|odd; or a TCP port.")
+@click.option("-a", "unit", type=click.IntRange(0, 255), default=1, show_default=True, help="Unit (slave) address.")
+@click.option(
+    "-t", "kind", default="4", show_default=True, help="0 coil, 1 discrete, 3 input, 4 holding; :hex :int :float."
+)
+@click.option(
+    "-r", "reference", type=click.IntRange(0, 65536), default=1, show_default=True, help="First register, from 1."
+)
+@click.option("-c", "count", type=click.IntRange(1, 125), default=1, show_default=True, help="How many values.")
+@click.option("-0", "zero", is_flag=True, help="-r counts from 0: it is the address on the wire.")
+@click.option(
+    "-o", "timeout_s", type=click.FloatRange(0.05, 10.0), default=TIMEOUT_S, show_default=True, help="Wait, s."
+)
+@click.pass_obj
+def command(  # noqa: PLR0913 - mbpoll's flags
+    face: Face, *, target: str, baud: int, parity: str, unit: int, kind: str, reference: int, count: int, zero: bool,
+    timeout_s: float,
+) -> int:  # fmt: skip
+    """Send one read request to TARGET (a serial port, or HOST) and print both frames and the values."""
+    import asyncio
+
+    from drivers.errors import DriverError
+    from drivers.modbus.envelope import build
+
+    number, _colon, form = kind.partition(":")
+    form = form or "int16"
+    if number not in TABLES or form not in WIDTH:
+        raise click.UsageError("-t is 0, 1, 3 or 4, and :int16, :hex, :int or :float behind 3 and 4.")
+    address = reference - (0 if zero else 1)
+    try:
+        wide = count * (WIDTH[form] if number in {"3", "4"} else 1)
+        request = build(unit, TABLES[number], address=address, count=wide)
+        link, tcp = _link(target, baud=baud, parity=parity)
+    except DriverError as error:
+        raise click.UsageError(str(error)) from None
+    sent = _TCP_ID + request.mbap if tcp else request.rtu
+    heard = asyncio.run(_exchange(link, sent, timeout_s=timeout_s))
+    _show(face, request, sent=sent, heard=heard)
+    data = _data(request, heard, tcp=tcp)
+    values = _values(data, form) if number in {"3", "4"} else _bits(data, count)
+    if face.json:
+        face.emit({
+            "schema": 1, "table": request.table, "address": address, "sent": sent.hex(), "heard": heard.hex(), "values": values,
+        })  # fmt: skip
+    else:
+        step = WIDTH[form] if number in {"3", "4"} else 1
+        face.table([(str(address + n * step), str(value)) for n, value in enumerate(values)], head=("address", "value"))
+    return 0
+
+
+def _link(target: str, *, baud: int, parity: str) -> tuple[Link, bool]:
+    from drivers.link import SerialLink, TcpLink
+
+    if target.startswith("/"):
+        letter = {"none": "N", "even": "E", "odd": "O"}.get(parity.lower(), parity.upper()[:1])
+        return SerialLink(target, f"{baud} 8{letter}{2 if letter == 'N' else 1}"), False
+    host, _colon, port = target.partition(":")
+    return TcpLink(host, int(port or (parity if parity.isdigit() else 502))), True
+
+
+async def _exchange(link: Link, sent: bytes, *, timeout_s: float) -> bytes:
+    """What comes back until the line falls silent for a while, or `timeout_s` has passed."""
+    import asyncio
+
+    await link.open()
+    try:
+        link.flush()
+        await link.write(sent)
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + timeout_s
+        heard = b""
+        while (left_s := until_s - loop.time()) > 0:
+            data, _t_s = await link.read(min(left_s, 0.1) if heard else left_s)
+            if not data:
+                break
+            heard += data
+        return heard
+    finally:
+        await link.close()
+
+
+def _show(face: Face, request: Request, *, sent: bytes, heard: bytes) -> None:
+    where = f"{request.table} {request.address} x {request.count}"
+    face.talk(
+        face.pick(
+            f"wire address: {where} (function {request.function})", f"ที่อยู่บนสาย: {where} (ฟังก์ชัน {request.function})"
+        )
+    )
+    face.talk(f"  >  {sent.hex(' ')}")
+    face.talk(f"  <  {heard.hex(' ') or '-'}")
+
+
+def _data(request: Request, heard: bytes, *, tcp: bool) -> bytes:
+    """The data bytes of a whole, right answer. Raises Trouble where there is none."""
+    from drivers.checksum import crc16_modbus
+    from drivers.modbus.envelope import EXCEPTION, EXCEPTIONS, tcp_data
+
+    if not heard:
+        raise Trouble([Fault("CG-BUS-05", {"unit": str(request.unit)})], exit_code=EXIT_UNAVAILABLE)
+    if not tcp:
+        body, crc = heard[:-2], heard[-2:]
+        if crc16_modbus(body).to_bytes(2, "little") != crc:
+            raise Trouble([Fault("CG-DEV-01", seen=heard.hex(" "))], exit_code=EXIT_DATA)
+        heard = _TCP_ID + b"\0\0" + len(body).to_bytes(2, "big") + body
+    if len(heard) >= 9 and heard[7] == request.function | EXCEPTION:
+        why = EXCEPTIONS.get(heard[8], "unknown exception")
+        raise Trouble([Fault("CG-DEV-02", seen=f"{heard[8]}: {why}")], exit_code=EXIT_DATA)
+    data = tcp_data(request, heard)
+    if not isinstance(data, bytes):
+        raise Trouble([Fault("CG-DEV-01", seen=heard.hex(" "))], exit_code=EXIT_DATA)
+    return data
+
+
+def _values(data: bytes, form: str) -> Sequence[int | float | str]:
+    if form == "hex":
+        return [f"0x{value:04X}" for (value,) in struct.iter_unpack(">H", data)]
+    return [value for (value,) in struct.iter_unpack({"int16": ">H", "int": ">i", "float": ">f"}[form], data)]
+
+
+def _bits(data: bytes, count: int) -> Sequence[int]:
+    return [data[n // 8] >> n % 8 & 1 for n in range(count)]
