@@ -128,6 +128,12 @@ class Codec:
             raise UnknownSchema(f"schema {number:08x}") from None
 
 
+def t_ms_of(payload: bytes) -> int:
+    """The time (UTC ms) of an entry of kind RAW, WINDOW or EVENT, without decoding the rest."""
+    t_ms: int = _HEAD.unpack_from(payload)[5]
+    return t_ms
+
+
 @lru_cache(maxsize=64)
 def _epoch_numbers(epoch: str) -> tuple[int, int]:
     count, random = epoch.split("-")

@@ -10,6 +10,7 @@ import logging
 import secrets
 import signal
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -23,6 +24,7 @@ from gateway.config.duration import bytes_per_second
 from gateway.config.load import Loaded
 from gateway.figures import Figures
 from gateway.health import Health, journal_facts, record_line
+from gateway.history import history
 from gateway.inventory import described, inventory
 from gateway.journal.log import open_journal
 from gateway.lanes import Lanes
@@ -76,7 +78,7 @@ class Daemon:
         self.local = LocalSocket(
             self.state_dir / "citygate.sock", snapshot=self.health.snapshot, answer=self._answer
         )  # fmt: skip
-        self.pipeline.listeners += [*(shipper.offer for shipper in self.shippers), self._publish]
+        self.pipeline.listeners += [*(shipper.offer for shipper in self.shippers), self.health.note, self._publish]
         retention = Retention(
             journal=self.journal,
             codec=codec,
@@ -87,8 +89,13 @@ class Daemon:
             pipeline=self.pipeline, journal=self.journal, shippers=self.shippers, retention=retention, clock=clock
         )  # fmt: skip
         self.steering = Steering(
-            wires=self.wires, shippers=self.shippers, pipeline=self.pipeline, health=self.health, rest=self.rest
-        )  # fmt: skip
+            wires=self.wires,
+            shippers=self.shippers,
+            pipeline=self.pipeline,
+            health=self.health,
+            rest=self.rest,
+            history=partial(history, journal=self.journal, codec=codec),
+        )
         self._pollers: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
 

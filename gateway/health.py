@@ -12,10 +12,13 @@ from typing import Any
 
 from drivers.sample import FIRST_BAD, Code
 from gateway.journal import Journal
-from gateway.reading import Reading, Series
+from gateway.reading import LENGTHS_S, Event, Reading, Series
 from gateway.record import Record
+from gateway.sinks.payload import Payload
 
 SILENT_AFTER = 3.0  # periods without a good value
+RAISED_MAX = 200  # alarms kept for the faces; beyond, the oldest is let go
+_PAYLOAD = Payload()
 
 
 def rfc3339(t_ms: int) -> str:
@@ -39,6 +42,17 @@ class Health:
     journal: Callable[[], Mapping[str, Any]] = dict
     started_s: float = 0.0
     labels: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    raised: dict[str, Record] = field(default_factory=dict)
+
+    def note(self, _position: int, record: Record | None) -> None:
+        """Listens to the pipeline: keeps the alarms that are raised and not cleared yet, by their id."""
+        if record is None or not isinstance(record.body, Event):
+            return
+        self.raised.pop(record.body.id, None)
+        if record.body.state == "raised":
+            self.raised[record.body.id] = record
+            if len(self.raised) > RAISED_MAX:
+                del self.raised[next(iter(self.raised))]
 
     def snapshot(self) -> dict[str, Any]:
         """The whole picture: devices with their points and last values, buses, sinks, clock, journal."""
@@ -51,6 +65,7 @@ class Health:
             "buses": dict(self.buses()),
             "sinks": dict(self.sinks()),
             "journal": dict(self.journal()),
+            "alarms": [record_line(record) for record in self.raised.values()],
         }
 
     def report(self) -> dict[str, Any]:
@@ -91,16 +106,28 @@ class Health:
             "kind": series.kind,
             "device": series.device,
             "profile": series.profile,
-            "name": self.labels.get(series.id, {}).get("name", {}),
+            "name": {},
+            **{key: value for key, value in self.labels.get(series.id, {}).items() if value is not None},
             "state": self._state(series),
             "every_s": None if series.every_ms is None else series.every_ms / 1000,
             "points": {p.name: {"unit": p.unit, "kind": p.kind, "digits": p.digits} for p in series.points},
             "last": None if record is None else record_line(record),
+            "windows": self._windows(series),
         }
+
+    def _windows(self, series: Series) -> list[dict[str, Any]]:
+        """The newest windows of the series that carry city figures, longest first; statistics left out."""
+        found = []
+        for stream in reversed(tuple(LENGTHS_S)):
+            record = self.seen.get((series.id, stream))
+            line = None if record is None else record_line(record)
+            if line is not None and "i" in line:
+                found.append({key: line[key] for key in ("stream", "t", "end", "i")})
+        return found
 
 
 def record_line(record: Record) -> dict[str, Any]:
-    """A raw record as the local socket tells it: t, v, q by point name; other streams by their identity alone."""
+    """A record as the local socket tells it: raw by t, v and q of each point, other streams as they are sent."""
     line: dict[str, Any] = {
         "device": record.device,
         "stream": record.stream,
@@ -112,7 +139,8 @@ def record_line(record: Record) -> dict[str, Any]:
         named = list(zip(body.series.points, body.values, body.codes, strict=True))
         line["v"] = {point.name: value for point, value, code in named if code < FIRST_BAD}
         line["q"] = {point.name: Code(code).text for point, _value, code in named if code}
-    return line
+        return line
+    return line | _PAYLOAD.form(record)
 
 
 def journal_facts(journal: Journal) -> dict[str, Any]:

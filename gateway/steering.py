@@ -29,12 +29,14 @@ class Steering:
         pipeline: Pipeline,
         health: Health,
         rest: Callable[[], Awaitable[None]],
+        history: Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]],
     ) -> None:
         self._wires = wires
         self._shippers = shippers
         self._pipeline = pipeline
         self._health = health
         self._rest = rest
+        self._history = history
 
     async def answer(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         """One JSON object for another."""
@@ -44,6 +46,10 @@ class Steering:
             case {"ask": "drain"}:
                 await self.drain()
                 return {"sinks": dict(self._health.sinks())}
+            case {"ask": "health"}:
+                return self._health.report()
+            case {"ask": "history"}:
+                return await self._history(request)
         return {"error": {"code": "CG-SYS-04", "fact": "the daemon does not know this question"}}
 
     async def drain(self, limit_s: float = DRAIN_S) -> None:
@@ -56,7 +62,7 @@ class Steering:
         await self._rest()
 
     async def once(self, series: Sequence[Series], *, end: Callable[[], None]) -> int:
-        """Wait until every polled series has given a record (at most three periods), drain, end; 1 where one is missing."""
+        """Wait until every polled series has given a record (at most three periods), drain, end; 1 if one is missing."""
         wanted = {one.id for one in series if one.every_ms}
         longest_s = max((one.every_ms or 0 for one in series), default=0) / 1000
         loop = asyncio.get_running_loop()

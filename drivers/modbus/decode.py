@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Sequence
 from math import isfinite, nan
-from operator import itemgetter
+from operator import add, itemgetter, mul
 from typing import Final
 
 from drivers.errors import ProfileError
@@ -67,8 +67,9 @@ class BlockDecoder:
         if padded is None and not self._bits:
             self._gather = itemgetter(*_positions(wheres, self._offsets))
         self._unpack = struct.Struct(padded or ">" + "".join(formats)).unpack
-        self._plain = [(row.scale, row.offset) for row in rows]
-        self._scaled = any(pair != (1.0, 0.0) for pair in self._plain)
+        self._scales = [row.scale for row in rows]
+        self._shifts = [row.offset for row in rows] if any(row.offset for row in rows) else None
+        self._scaled = any(scale != 1.0 for scale in self._scales) or self._shifts is not None
         self._floats = all(place.type in {"f32", "f64"} for place in wheres)
         self._special = [
             (n, frozenset(row.sentinel), _via(row)) for n, row in enumerate(rows) if row.sentinel or row.via
@@ -85,10 +86,12 @@ class BlockDecoder:
         if self._special or not isfinite(sum(raw)):
             return self._carefully(raw)
         if self._scaled:
-            return tuple(
-                [raw * scale + offset for raw, (scale, offset) in zip(raw, self._plain, strict=True)]
-            ), self.good
+            return self._scale(raw), self.good
         return (tuple(raw) if self._floats else tuple(map(float, raw))), self.good
+
+    def _scale(self, raw: Sequence[float]) -> tuple[float, ...]:
+        scaled = map(mul, raw, self._scales)
+        return tuple(scaled) if self._shifts is None else tuple(map(add, scaled, self._shifts))
 
     def _carefully(self, raw: Sequence[float]) -> tuple[tuple[float, ...], tuple[int, ...]]:
         values = list(map(float, raw))
@@ -102,7 +105,7 @@ class BlockDecoder:
             elif via is not None:
                 values[n] = via(values[n])
                 codes[n] = _GOOD if isfinite(values[n]) else _SENTINEL
-        return tuple([v * scale + offset for v, (scale, offset) in zip(values, self._plain, strict=True)]), tuple(codes)
+        return self._scale(values), tuple(codes)
 
 
 def _padded(wheres: Sequence[Where], offsets: Sequence[int], *, size_bytes: int) -> str | None:

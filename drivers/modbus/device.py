@@ -18,6 +18,7 @@ import msgspec
 
 from drivers.errors import BadFrame, DeviceRefused, NoReply, ProfileError
 from drivers.modbus.decode import BlockDecoder
+from drivers.modbus.envelope import BIT_TABLES
 from drivers.modbus.master import Answer, Master, Priority
 from drivers.modbus.plan import Block, Cost, cost, plan
 from drivers.profile import Fingerprint, Profile, Row, Where, where
@@ -126,7 +127,7 @@ class RegisterDevice:
         retries = RETRIES if self.profile.limits.retry else 0
         ahead = await self._ahead() if self.profile.limits.outstanding > 1 else None
         for n, (block, decoder) in enumerate(self._blocks):
-            got = await self._fetch(block) if ahead is None else ahead[n]
+            got = await self._fetch_around(block) if ahead is None else ahead[n]
             if got is Code.CRC and retries:
                 retries -= 1
                 got = await self._fetch(block)
@@ -149,6 +150,31 @@ class RegisterDevice:
     async def _ahead(self) -> list[Answer | Code | None]:
         """All blocks at once; the master keeps to the device's number of outstanding requests."""
         return await asyncio.gather(*[self._fetch(block) for block, _ in self._blocks])
+
+    async def _fetch_around(self, block: Block) -> Answer | Code | None:
+        """As `_fetch`; where the device still owes an answer of that length, in two reads of other lengths."""
+        if not self._master.held(self.unit, block.table, count=block.count):
+            return await self._fetch(block)
+        for count in range(1, block.count):
+            first = replace(block, count=count)
+            second = replace(block, address=block.address + count, count=block.count - count)
+            if self._may_part(block, second.address) and not any(
+                self._master.held(self.unit, part.table, count=part.count) for part in (first, second)
+            ):
+                head = await self._fetch(first)
+                tail = await self._fetch(second) if isinstance(head, Answer) else head
+                if isinstance(head, Answer) and isinstance(tail, Answer):
+                    return head._replace(data=head.data + tail.data)
+                return tail
+        return await self._fetch(block)
+
+    def _may_part(self, block: Block, address: int) -> bool:
+        """Whether a register block may be cut before `address`: on a value border, at an even address if need be."""
+        if block.table in BIT_TABLES or not self._limits.retry or (self._limits.even_start and address % 2):
+            return False
+        return not any(
+            self._wheres[n].address < address < self._wheres[n].address + self._wheres[n].count for n in block.values
+        )
 
     async def _fetch(self, block: Block) -> Answer | Code | None:
         """The block's answer, or the code of its failure; None where the device knows no such address."""

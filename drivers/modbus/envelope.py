@@ -77,6 +77,11 @@ class Request:
         return 5 + self.byte_count
 
 
+def shape_of(table: str, count: int) -> Shape:
+    """The shape of the answer to a read of `count` registers or bits."""
+    return FUNCTION[table], (count + 7) // 8 if table in BIT_TABLES else 2 * count
+
+
 def build(unit: int, table: str, *, address: int, count: int) -> Request:
     """A read request (functions 1 to 4).
 
@@ -90,7 +95,7 @@ def build(unit: int, table: str, *, address: int, count: int) -> Request:
     except ValueError as error:
         raise DriverError(f"no read of {count} from {table} {address} exists ({error})") from None
     decoder = DecodePDU(False)
-    byte_count = (count + 7) // 8 if table in BIT_TABLES else 2 * count
+    _, byte_count = shape_of(table, count)
     return Request(
         unit=unit,
         table=table,

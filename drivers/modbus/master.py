@@ -16,7 +16,7 @@ from typing import Final, Literal, TypeAlias
 from drivers.errors import BadFrame, DeviceRefused, DriverError, LinkError, NoReply, ReplyError
 from drivers.line import LineSettings
 from drivers.link import DirectLink, Link, SerialLink
-from drivers.modbus.envelope import Request, build
+from drivers.modbus.envelope import Request, build, shape_of
 from drivers.modbus.hunt import Frame
 from drivers.modbus.rtu import RtuWire
 from drivers.modbus.tcp import TcpWire
@@ -139,6 +139,12 @@ class Master:
             finally:
                 turns.give()
 
+    def held(self, unit: int, table: str, *, count: int) -> bool:
+        """Whether a read of this shape is not sent now: the unit may still give an older answer of that shape."""
+        state = self._units.get(unit)
+        debt = None if state is None or not state.debts else state.debts.get(shape_of(table, count))
+        return debt is not None and debt.held_until_s > asyncio.get_running_loop().time()
+
     def counters(self) -> WireCounters:
         """The figures now."""
         now_s = asyncio.get_running_loop().time()
@@ -183,8 +189,8 @@ class Master:
     def _failed(self, request: Request, state: Unit, *, error: BaseException) -> None:
         """The request has left and its answer did not come: it is owed, and the unit perhaps not to be asked now."""
         sent_s = self._wire.sent_s
-        if state.limits.outstanding == 1:  # with more, transaction ids alone tell answers apart
-            state.owe(request.shape, sent_s=sent_s, spent=isinstance(error, BadFrame | LinkError))
+        told_apart = state.limits.outstanding > 1  # by transaction ids
+        state.owe(request.shape, sent_s=sent_s, spent=told_apart or isinstance(error, BadFrame | LinkError))
         if isinstance(error, BadFrame):
             state.crc += 1
         elif isinstance(error, asyncio.CancelledError):
@@ -199,6 +205,7 @@ class Master:
 
     async def _settle(self, request: Request, state: Unit) -> None:
         """As long as the unit owes an answer of this shape, ask for one of another shape first."""
+        await self._wire.look()  # perhaps it came meanwhile
         if request.shape not in state.debts:
             return
         now_s = asyncio.get_running_loop().time()

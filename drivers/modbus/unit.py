@@ -120,8 +120,7 @@ class Unit:
     @property
     def worst_s(self) -> float:
         """The longest that an answer is believed to take: the length of the quarantine."""
-        slowest = max(self.replies_s, default=0.0)
-        return max(self.first_s, 2 * self.timeout_s, 1.5 * slowest)
+        return 1.5 * max(self.timeout_s, max(self.replies_s, default=0.0))
 
     def answered(self, reply_s: float, *, now_s: float) -> None:
         """An answer that was asked for has come, `reply_s` after the request had left: nothing older is owed."""

@@ -14,7 +14,7 @@ from drivers.uart.family import Cut, Facts, Family, Value
 
 LONGEST: Final = 200
 _LINE: Final = re.compile(rb"(?:^|\n)(ds,[0-9A-Fa-f]{1,4},[^\r\n]*)\r?(?=\n)")
-_EVENT: Final = re.compile(r"ds,([0-9A-Fa-f]{1,4}),(\d{1,3}),(\d{0,8}),(\d{0,8})(?:,(\d\d:\d\d:\d\d)?)?")
+_EVENT: Final = re.compile(r"ds,([0-9A-Fa-f]{1,4}),(\d{1,3}),(\d{0,8}),(\d{0,8}),(\d\d:\d\d:\d\d)?")
 
 
 def cut(buffer: bytes) -> Cut | None:
@@ -28,7 +28,7 @@ def cut(buffer: bytes) -> Cut | None:
 
 
 def decode(frame: bytes, _variant: str) -> tuple[Facts, ...]:
-    """One vehicle of one detector; empty numbers are not known."""
+    """One vehicle of one detector; empty numbers are not known. The last comma proves that the headway is whole."""
     match = _EVENT.fullmatch(frame.decode("latin-1").strip())
     if match is None:
         raise BadFrame("not a vehicle event", seen=frame)

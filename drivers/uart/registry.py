@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Final
 
@@ -18,8 +17,8 @@ _MACHINERY: Final = frozenset({"__init__", "family", "obis", "registry", "rows",
 @cache
 def families() -> dict[str, str]:
     """Name -> "module:attribute" of every family, without importing any; a shipped name cannot be taken over."""
-    found = {entry.name: entry.value for entry in entry_points(group=GROUP)}
-    return found | _shipped()
+    metadata = import_module("importlib.metadata")  # 2 MB, and only whoever lists families needs it
+    return {entry.name: entry.value for entry in metadata.entry_points(group=GROUP)} | _shipped()
 
 
 @cache

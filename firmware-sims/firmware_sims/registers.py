@@ -45,7 +45,8 @@ class Cell:
 
     `key` names the quantity in what `source` gives; the raw number is quantity / `scale` (the register of a meter
     in kW with the quantity in W has scale 1000). `truth` is false where the key is no point of the contract.
-    `low_first` puts the low word first (CDAB).
+    `low_first` puts the low word first (CDAB). `offset`: the quantity at raw 0. `absent`: what stands in wire order
+    where there is no value (empty = `NOT_AVAILABLE`). A key `lane1/vehicle_count` is of the part lane1.
     """
 
     address: int
@@ -54,6 +55,8 @@ class Cell:
     scale: float = 1.0
     low_first: bool = False
     truth: bool = True
+    offset: float = 0.0
+    absent: bytes = b""
 
     @property
     def count(self) -> int:
@@ -63,18 +66,18 @@ class Cell:
     def encode(self, value: float | None) -> bytes:
         """Its bytes in wire order; None or NaN = not available."""
         if value is None or math.isnan(value):
-            data = NOT_AVAILABLE[self.type]
+            data = self.absent or NOT_AVAILABLE[self.type]
         elif self.type.startswith("f"):
-            data = struct.pack(_FORMATS[self.type], value / self.scale)
+            data = struct.pack(_FORMATS[self.type], (value - self.offset) / self.scale)
         else:
-            data = struct.pack(_FORMATS[self.type], round(value / self.scale))
+            data = struct.pack(_FORMATS[self.type], round((value - self.offset) / self.scale))
         return b"".join(data[at : at + 2] for at in range(len(data) - 2, -1, -2)) if self.low_first else data
 
     def decode(self, data: bytes) -> float:
         """The quantity that the bytes say."""
         if self.low_first:
             data = b"".join(data[at : at + 2] for at in range(len(data) - 2, -1, -2))
-        return float(struct.unpack(_FORMATS[self.type], data)[0]) * self.scale
+        return float(struct.unpack(_FORMATS[self.type], data)[0]) * self.scale + self.offset
 
 
 def text(address: int, words: str, *, registers: int) -> dict[int, bytes]:
@@ -101,7 +104,7 @@ class RegisterUnit:
         hole: what an undefined register inside a read does: None = exception 2, else two bytes of filling.
         splits: false where a read that starts or ends inside a value is refused (Schneider).
         even: true where an odd start is refused.
-        constants: fixed registers (identity blocks).
+        constants: fixed registers (identity blocks). alone: registers that hold this when read alone (Carlo Gavazzi).
         identity: objects 0.. of function 43/14. report: data of function 17. Where empty, exception 1.
         last: the highest address that exists.
     """
@@ -115,6 +118,7 @@ class RegisterUnit:
     splits: bool = True
     even: bool = False
     constants: Mapping[int, bytes] = field(default_factory=dict)
+    alone: Mapping[int, bytes] = field(default_factory=dict)
     identity: Sequence[str] = ()
     report: bytes = b""
     last: int = 0xFFFF
@@ -151,25 +155,28 @@ class RegisterUnit:
         end = start + count
         if end > self.last + 1 or (self.even and start % 2):
             raise Refused(ILLEGAL_ADDRESS)
+        if count == 1 and start in self.alone:
+            return self.alone[start]
         touched = [cell for cell in self.cells if cell.address < end and cell.address + cell.count > start]
         if not self.splits and any(c.address < start or c.address + c.count > end for c in touched):
             raise Refused(ILLEGAL_ADDRESS)
         known = dict(self.constants)
-        said: dict[str, float] = {}
+        said: dict[str, dict[str, float]] = {}
         now = self.source(now_s)
         for cell in touched:
             value = now.get(cell.key)
             raw = cell.encode(value)
             known.update({cell.address + at: raw[2 * at : 2 * at + 2] for at in range(cell.count)})
             if value is not None and cell.truth and start <= cell.address and cell.address + cell.count <= end:
-                said[cell.key] = cell.decode(raw)
+                part, _, point = cell.key.rpartition("/")
+                said.setdefault(part, {})[point] = cell.decode(raw)
         words = [known.get(address, self.hole) for address in range(start, end)]
         found = [word for word in words if word is not None]
         if len(found) < len(words):
             raise Refused(ILLEGAL_ADDRESS)
         self.polls += 1
-        if said:
-            self.note(Served(self.name, now_s, self.polls, said))
+        for part, values in said.items():
+            self.note(Served(self.name, now_s, self.polls, values, part=part))
         return b"".join(found)
 
 

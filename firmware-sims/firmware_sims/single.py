@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final
 
-from firmware_sims import omnipresense, plantower, ultrasonic, wavetronix
+from firmware_sims import omnipresense, plantower, register_models, ultrasonic, wavetronix
 from firmware_sims.city import build
 from firmware_sims.control import Told, say
 from firmware_sims.device import Simulated
 from firmware_sims.faults import Fault, Faults
 from firmware_sims.faulty import Faulty
-from firmware_sims.framing import RTU, Dress
+from firmware_sims.kind import Kind
 from firmware_sims.lines import RtuLine, Slave, TcpUnits
 from firmware_sims.registers import Unit
 from firmware_sims.self_identifying import SelfIdentifying
@@ -22,22 +21,6 @@ from firmware_sims.truth import Truth
 from firmware_sims.uart import Line
 from firmware_sims.wire import PtyWire
 
-Maker: TypeAlias = Callable[[int, int], Simulated]
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """How to make a device of a seed and a unit id, its line, its unit (0 = none), and how its frames are dressed.
-
-    `tcp` marks a unit that speaks Modbus TCP on a TCP port; other Modbus units speak RTU over TCP there.
-    """
-
-    make: Maker
-    line: str = "9600 8N1"
-    unit: int = 0
-    dress: Dress = RTU
-    tcp: bool = False
-
 
 def _radar(seed: int, unit: int) -> Simulated:
     radar = build(seed).radar
@@ -45,10 +28,11 @@ def _radar(seed: int, unit: int) -> Simulated:
     return radar
 
 
-DEVICES: Final[dict[str, Kind]] = {
+DEVICES: Final[dict[str, Kind]] = register_models.kinds() | {
     "plantower-pms5003": Kind(lambda seed, _unit: build(seed).air, dress=plantower.DRESS),
     "eastron-sdm630": Kind(lambda seed, _unit: build(seed).main_meter, unit=1),
     "eastron-sdm120": Kind(lambda seed, _unit: build(seed).feeder, unit=1),
+    "eastron-sdm230": Kind(lambda seed, _unit: build(seed).feeder, unit=1),
     "schneider-pm5xxx": Kind(lambda seed, _unit: build(seed).chiller, line="19200 8E1", unit=1, tcp=True),
     "wavetronix-ss125": Kind(_radar, unit=1, dress=wavetronix.DRESS),
     "omnipresense-ops243": Kind(lambda seed, _unit: build(seed).speed_sign, line="19200 8N1", dress=omnipresense.DRESS),

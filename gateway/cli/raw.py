@@ -66,7 +66,8 @@ def command(  # noqa: PLR0913 - mbpoll's flags
     values = _values(data, form) if number in {"3", "4"} else _bits(data, count)
     if face.json:
         face.emit({
-            "schema": 1, "table": request.table, "address": address, "sent": sent.hex(), "heard": heard.hex(), "values": values,
+            "schema": 1, "table": request.table, "address": address, "sent": sent.hex(), "heard": heard.hex(),
+            "values": values,
         })  # fmt: skip
     else:
         step = WIDTH[form] if number in {"3", "4"} else 1

@@ -2,9 +2,27 @@
 
 from __future__ import annotations
 
+import logging
+import os
+from typing import Final
+
 import click
 
 from gateway.cli.face import Face
+
+_SYSLOG: Final = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
+
+
+class _Line(logging.Formatter):
+    """One line per message; under systemd with the level that its journal understands (sd-daemon(3))."""
+
+    def __init__(self, *, journal: bool) -> None:
+        super().__init__("%(name)s: %(message)s" if journal else "%(asctime)s %(levelname)s %(name)s: %(message)s")
+        self._journal = journal
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        return f"<{_SYSLOG.get(record.levelno, 6)}>{text}" if self._journal else text
 
 
 @click.command("run")
@@ -13,13 +31,13 @@ from gateway.cli.face import Face
 @click.pass_obj
 def command(face: Face, *, once: bool, dry_run: bool) -> int:
     """Run the gateway in the foreground until SIGTERM or Ctrl-C. Exit 78 when the config is faulty."""
-    import logging
-
     from gateway.config.load import load
-    from gateway.daemon import run
 
-    level = logging.DEBUG if face.verbosity else logging.INFO
-    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
     loaded = load(face.config)
     face.faults(loaded.warnings)
+    from gateway.daemon import run  # after the config: a faulty one is told at once
+
+    talk = logging.StreamHandler()
+    talk.setFormatter(_Line(journal="JOURNAL_STREAM" in os.environ))
+    logging.basicConfig(level=logging.DEBUG if face.verbosity else logging.INFO, handlers=[talk])
     return run(loaded, once=once, dry_run=dry_run)

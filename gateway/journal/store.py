@@ -97,13 +97,21 @@ class Store:
                 file.close()
         if self._base:
             self._base = b""
-            self.drop(self.segments[-1])
+            void = self.segments[-1]
+            self.drop(void)
+            with contextlib.suppress(OSError):  # else it leaves with the others
+                self._disk.remove(void.name)
+                self._left(void)
 
     def drop(self, segment: Segment) -> None:
         """Take a segment off the list; its file goes with the next `release`."""
         with self._mutex:
             self.segments = tuple(other for other in self.segments if other is not segment)
             self._leaving = (*self._leaving, segment)
+
+    def _left(self, segment: Segment) -> None:
+        with self._mutex:
+            self._leaving = tuple(other for other in self._leaving if other is not segment)
 
     def make_room(self) -> bool:
         """Whether a segment may be begun; where the cap says no, files that wait to leave go first."""
@@ -123,8 +131,7 @@ class Store:
                 else:
                     self._disk.remove(segment.name)
                 self._disk.sync_folder()
-                with self._mutex:
-                    self._leaving = self._leaving[1:]
+                self._left(segment)
                 continue
             return
 

@@ -196,7 +196,7 @@ def _ends(rows: Floats, t_ms: Ints) -> tuple[Floats, Floats, Ints, Ints]:
 
 
 def _latest(rows: Floats) -> Ints:
-    """For each place, the row of the last number at it or above it in its column (the first row where there is none)."""
+    """For each place, the row of the last number at it or above it in its column (row 0 where there is none)."""
     index = np.where(np.isnan(rows), 0, np.arange(len(rows))[:, None])
     return np.asarray(np.maximum.accumulate(index, axis=0))
 
@@ -260,7 +260,7 @@ def merge(layout: Layout, parts: Sequence[Piece]) -> Piece:
         last=lasts[latest[-1], columns],
         first_ms=first_times[head, columns],
         last_ms=last_times[latest[-1], columns],
-        broken=np.array([part.broken for part in parts]).any(axis=0) | broken.any(axis=0),
+        broken=_any([part.broken for part in parts], broken),
         turned=_added([part.turned for part in parts]) + turned.sum(axis=0),
         terms=_added([part.terms for part in parts]),
         changes=_added([part.changes for part in parts])
@@ -270,6 +270,10 @@ def merge(layout: Layout, parts: Sequence[Piece]) -> Piece:
 
 def _added(rows: Sequence[NDArray[_Number]]) -> NDArray[_Number]:
     return np.asarray(np.array(rows).sum(axis=0))
+
+
+def _any(rows: Sequence[NDArray[np.bool_]], more: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    return np.asarray(np.concatenate((np.array(rows), more)).any(axis=0))
 
 
 def _joined(slots: Sequence[int | Ints]) -> int | Ints:

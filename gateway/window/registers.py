@@ -23,8 +23,9 @@ BITS: Final = {"u16": 16, "u32": 32}
 
 @dataclass(frozen=True, slots=True)
 class Registers:
-    """The counters of a series: `modulus` (one more than the largest value, in the point's unit; NaN: not known) and
-    the fastest rise per s.
+    """The counters of a series.
+
+    `modulus` is one more than the largest value, in the point's unit (NaN: not known); `per_s` the fastest rise.
     """
 
     modulus: Floats

@@ -195,3 +195,33 @@ def test_i2_what_comes_during_a_commit_waits_for_the_next():
     run(journal.commit())
     assert journal.committed == 3
     assert opened(disk.power_cut("none", rng)).marks == {"cursor": b"new"}
+
+
+def test_i7_segments_that_never_held_a_commit_do_not_pile_up():
+    """A disk that takes a new segment's header and refuses what follows."""
+    disk, history, _ = fresh(7)
+    journal = opened(disk)
+    run(journal.commit())
+    writes = {}
+
+    def fault(op, name):
+        if op in {"open", "create"}:
+            writes[name] = 0 if op == "open" else -100
+        if op == "write":
+            writes[name] += 1
+            return errno.EIO if writes[name] == 2 else None
+        return None
+
+    disk.fault = fault
+
+    async def keep_trying():
+        history.append(journal, 1, b"patient")
+        for _ in range(20):
+            with pytest.raises(CommitFailed, match="Input/output"):
+                await journal.commit()
+            assert journal.size_bytes <= 2 * 2048
+            assert len([name for name in disk.live if name.endswith(".seg")]) <= 2
+        disk.fault = None
+        await healed(journal, history)
+
+    run(keep_trying())

@@ -13,11 +13,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from drivers.points import point
+from drivers.profile import Profile, Row
 from gateway.reading import Reading, Series
 from gateway.window import Windows
 from gateway.window.buffer import Taken
 from gateway.window.grid import Grid, levels
 from gateway.window.quantile import SKETCH, joined, percentile, sketch, thinned, weighted
+from gateway.window.registers import moduli
 from gateway.window.spans import LIMIT, Spans
 
 BANGKOK = ZoneInfo("Asia/Bangkok")
@@ -259,3 +261,63 @@ def test_spans_know_what_was_added(starts):
     assert [k for k in range(401) if spans.covers(k * 10 + 9)] == sorted(known)
     assert not spans.covers(-1)
     assert len(spans._lows) <= LIMIT
+
+
+def turning(rows, modulus, lengths=("1m", "15m"), *, step_ms=10_000):
+    """Aggregates of a vehicle counter with this modulus; None in `rows` is a failed poll."""
+    one = site("traffic", "vehicle_total", every_ms=step_ms)
+    windows = Windows([one], lengths, zone=BANGKOK, moduli={"d": {"vehicle_total": modulus}} if modulus else {})
+    for k, value in enumerate(rows):
+        t_ms = T0 + k * step_ms
+        told = (math.nan, 201) if value is None else (value, 0)
+        windows.add(Reading(one, t_ms, t_ms * 10**6, told[:1], told[1:]))
+    return [a for a in windows.close(T0 + 3_602_000) if a.n]
+
+
+@given(
+    start=st.integers(0, 65_535),
+    rises=st.lists(st.one_of(st.none(), st.integers(0, 12)), min_size=1, max_size=200),
+    lengths=st.sampled_from([("1m",), ("1m", "15m"), ("15m", "1h")]),
+)
+@settings(max_examples=40, deadline=None)
+def test_a_register_that_rolls_over_counts_on(start, rises, lengths):
+    rows, total = [float(start)], start
+    for rise in rises:
+        total += rise or 0
+        rows.append(None if rise is None else float(total % 65_536))
+    deltas = {}
+    for a in turning(rows, 65_536.0, lengths):
+        deltas.setdefault(a.stream, []).append(a.stats[0][1])
+    for found in deltas.values():
+        assert all(delta >= 0 for delta in found)
+        assert None in rises or sum(found) == total - start
+
+
+def test_a_fall_that_cannot_be_a_rollover_is_a_reset():
+    near_top = 65_500.0
+    for rows, modulus in (
+        ((near_top, 100.0), None),  # the modulus is not known
+        ((40_000.0, 100.0), 65_536.0),  # far from the top
+        ((near_top, 30_000.0), 65_536.0),  # faster than traffic can be
+    ):
+        for a in turning(rows, modulus):
+            assert math.isnan(a.stats[0][1]), (rows, modulus)
+
+
+def test_a_rollover_across_windows():
+    rows = [65_500.0 + 2 * k for k in range(6)] + [4.0 + 2 * k for k in range(12)]
+    minute = [a.stats[0][1] for a in turning(rows, 65_536.0, ("1m",))]
+    assert minute == [10.0, 40.0, 12.0]
+    assert [a.stats[0][1] for a in turning(rows, 65_536.0, ("15m",))] == [62.0]
+
+
+def test_moduli_are_read_off_the_register_types():
+    rows = (
+        Row(point="vehicle_total", read="input 0 u16"),
+        Row(point="energy_import", read="input 2 u32", scale=0.01),
+        Row(point="energy_export", read="input 4 f32"),
+        Row(point="power_active", read="input 6 u16"),
+    )
+    profile = Profile(schema=1, id="x", maker="", model="", kind="energy", version=1, speaks="modbus", every_s=1.0,
+                      source="", proven="untested", rows=rows)  # fmt: skip
+    assert moduli(profile) == {"vehicle_total": 65_536.0, "energy_import": 42_949_672.96}

@@ -137,6 +137,43 @@ def test_one_spoiled_frame_is_asked_again_once():
     assert counters.crc == 1
 
 
+def test_a_lost_answer_costs_one_poll_and_no_value_is_wrong_while_it_is_owed():
+    """Polled each second, timeout 500 ms: the answer to the third poll comes 1.6 s late, overtaken by others."""
+    described = profile(("voltage_l1", "input 0 f32", ""), ("current_l1", "input 2 f32", ""), limits="timeout_ms=500")
+    asked = []
+    held_back = []
+
+    class Overtaking(Bus):
+        async def write(self, data):
+            asked.append(data)
+            if len(asked) == 3:
+                body = struct.pack(">ff", 3.0, 3.0)
+                frame = data[:2] + bytes([len(body)]) + body
+                held_back.append(self._loop.call_later(1.6, self.put, frame + crc(frame)))
+            else:
+                await super().write(data)
+
+    bus = Overtaking(answer=memory({0: 230.0, 2: 5.0}))
+
+    async def scenario():
+        import asyncio
+
+        device, master = await on(bus, described)
+        loop = asyncio.get_running_loop()
+        begin_s = loop.time()
+        samples = []
+        for n in range(8):
+            await asyncio.sleep(begin_s + n - loop.time())
+            samples.append((await device.poll())[0])
+        return samples, master.counters()
+
+    samples, counters = virtual_time.run(scenario())
+    assert [sample.codes[0] for sample in samples] == [0, 0, Code.TIMEOUT, 0, 0, 0, 0, 0]
+    assert {sample.values for sample in samples if sample.codes[0] == 0} == {(230.0, 5.0)}
+    assert counters.late == 1
+    assert [request[5] for request in asked] == [4, 4, 4, 2, 2, 4, 4, 4, 4]
+
+
 def test_lasting_corruption_is_marked():
     samples, _, _ = polls(Bus(answer=memory(METER_VALUES), mutate=lambda frame: frame[:-1] + b"\0"), METER)
     assert samples[0].codes == (Code.CRC,) * 4

@@ -230,6 +230,13 @@ class TestWavetronix:
         assert [each.ok for each in decode_stream("wavetronix-ss105", b"Z00001XDFailure~\r")] == [False]
 
 
+class TestNatch:
+    def test_half_a_line_is_no_headway(self):
+        assert facts("natch", b"\nds,01a5,3,323,46\n") == []
+        assert facts("natch", b"\nds,01a5,3,323,46,\n")[0].fields["headway_ms"] == 46
+        assert facts("natch", b"\nds,01a5,3,,,17:50:28\n")[0].fields["duration_ms"] is None
+
+
 class TestHdlc:
     def test_shared_flags_and_time(self):
         frame = next(example.frame for example in EXAMPLES if example.profile == "kaifa-ma304")

@@ -19,7 +19,7 @@ def foreign(monkeypatch):
         EntryPoint("gone", "acme_is_not_there:FAMILY", registry.GROUP),
         EntryPoint("odd", "drivers.uart.plantower:HEAD", registry.GROUP),
     ]
-    monkeypatch.setattr(registry, "entry_points", lambda group: entries if group == registry.GROUP else [])
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: entries if group == registry.GROUP else [])
     registry.families.cache_clear()
     registry.family.cache_clear()
     yield

@@ -370,3 +370,38 @@ def test_logs_without_systemd(capsys, monkeypatch, tmp_path):
     shown = said(capsys, "logs")
     assert shown.code == 69
     assert "CG-SYS-12" in shown.err
+
+
+def test_watch_on_a_terminal_is_a_table(tmp_path):
+    import os
+    import pty
+
+    path = site(tmp_path)
+    with daemon(tmp_path / "state/citygate.sock", records=[RECORD]):
+        master, slave = pty.openpty()
+        argv = [sys.executable, "-m", "gateway", "--config", str(path), "watch", "--count", "3"]
+        process = subprocess.Popen(argv, stdin=slave, stdout=slave, stderr=slave, env={**os.environ, "TERM": "xterm"})
+        os.close(slave)
+        heard = b""
+        while True:
+            try:
+                data = os.read(master, 65536)
+            except OSError:
+                break
+            heard += data
+        os.close(master)
+        assert process.wait(30) == 0
+    text = heard.decode()
+    assert "230.1 V" in text
+    assert "b:timeout" in text
+    assert "Traceback" not in text
+
+
+def test_log_lines_carry_their_level_under_systemd():
+    import logging
+
+    from gateway.cli.run import _Line
+
+    record = logging.LogRecord("citygate", logging.WARNING, __file__, 1, "bus %s is down", ("rs485",), None)
+    assert _Line(journal=True).format(record) == "<4>citygate: bus rs485 is down"
+    assert _Line(journal=False).format(record).endswith("WARNING citygate: bus rs485 is down")

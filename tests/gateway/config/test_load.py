@@ -99,6 +99,11 @@ def test_the_hash_is_of_values_alone(write):
     assert load(write(MINIMAL + '[clock]\nmax_wait = "23h"\n')).hash != first
 
 
+def test_the_hash_does_not_depend_on_the_order_of_tables(write):
+    one, other = '[bus.a]\nkind = "tcp"\nhost = "h"\n', '[bus.b]\nhost = "i"\nkind = "tcp"\n'
+    assert load(write(MINIMAL + one + other)).hash == load(write(MINIMAL + other + one)).hash
+
+
 def test_the_sites_own_profile_is_found(write, tmp_path):
     own = (ROOT / "drivers/profiles/eastron-sdm120.toml").read_text().replace('"eastron-sdm120"', '"my-meter"')
     write(own, "profiles/my-meter.toml")

@@ -1,0 +1,171 @@
+"""What stands in front of every request: host, origin, method, size, rate, credentials; and the headers of every answer.
+
+ASGI middleware without a framework, so that nothing is parsed before it is allowed. Rules: faults.md 2.9 of the design
+(DNS rebinding, cross-site requests, slow and big requests). No request changes anything: only GET and HEAD exist.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Message: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+PATH_MAX: Final = 2048
+PEERS_MAX: Final = 4096
+CSP: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+HEADERS: Final[tuple[tuple[bytes, bytes], ...]] = (
+    (b"content-security-policy", CSP.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(), microphone=(), geolocation=(), payment=(), usb=(), serial=()"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Who may ask. `hosts`: host names without port, in lower case; `port`: ours; `secret`: sha256 of user:password."""
+
+    hosts: frozenset[str]
+    port: int
+    secure: bool = False
+    secret: bytes = b""
+    per_second: float = 50.0
+    burst: float = 200.0
+
+
+class Refused(Exception):
+    """A request that goes no further: status and one sentence."""
+
+    def __init__(self, status: int, fact: str, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
+        super().__init__(fact)
+        self.status, self.fact, self.headers = status, fact, headers
+
+
+class Guard:
+    """Refuses or passes on; counts what it refused by status."""
+
+    def __init__(self, app: App, rules: Rules, *, mono_s: Callable[[], float]) -> None:
+        self.refused: dict[int, int] = {}
+        self._app = app
+        self._rules = rules
+        self._mono_s = mono_s
+        self._peers: dict[str, tuple[float, float]] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request (ASGI). Websockets are closed; the lifespan is passed on."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        if scope["type"] != "http":
+            await send({"type": "websocket.close", "code": 1008})
+            return
+
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), *HEADERS]
+            await send(message)
+
+        try:
+            self._judge(scope)
+        except Refused as refused:
+            self.refused[refused.status] = self.refused.get(refused.status, 0) + 1
+            await _tell(refused, with_headers)
+            return
+        await self._app(scope, receive, with_headers)
+
+    def _judge(self, scope: Scope) -> None:
+        self._rate(scope)
+        headers = _headers(scope)
+        self._host(headers)
+        if scope["method"] not in {"GET", "HEAD"}:
+            raise Refused(405, "only GET and HEAD are served here", ((b"allow", b"GET, HEAD"),))
+        if len(scope.get("raw_path") or scope["path"]) + len(scope["query_string"]) > PATH_MAX:
+            raise Refused(414, "this address is too long")
+        if headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
+            raise Refused(413, "a request with a body is not taken")
+        if not scope["path"].isprintable() or "\\" in scope["path"] or ".." in scope["path"]:
+            raise Refused(400, "this address is not one of ours")
+        self._origin(scope, headers)
+        if self._rules.secret:
+            self._credentials(headers)
+
+    def _rate(self, scope: Scope) -> None:
+        peer = (scope.get("client") or ("?", 0))[0]
+        now_s = self._mono_s()
+        room, at_s = self._peers.pop(peer, (self._rules.burst, now_s))
+        room = min(self._rules.burst, room + (now_s - at_s) * self._rules.per_second)
+        if len(self._peers) >= PEERS_MAX:
+            del self._peers[next(iter(self._peers))]
+        self._peers[peer] = max(0.0, room - 1.0), now_s
+        if room < 1.0:
+            raise Refused(429, "too many requests", ((b"retry-after", b"1"),))
+
+    def _host(self, headers: Mapping[str, str]) -> None:
+        host = headers.get("host", "")
+        if not host:
+            raise Refused(400, "the request names no host")
+        if not self._ours(host):
+            raise Refused(421, "this server does not answer for that host name")
+
+    def _ours(self, host: str) -> bool:
+        """Whether host[:port] is one of our names, with our port, or without one (a proxy's)."""
+        name, colon, port = host.lower().rpartition(":")
+        if not colon or name.endswith("[") or (host.startswith("[") and host.endswith("]")):
+            name, port = host.lower(), str(self._rules.port)
+        return name in self._rules.hosts and port == str(self._rules.port)
+
+    def _origin(self, scope: Scope, headers: Mapping[str, str]) -> None:
+        origin = headers.get("origin")
+        if origin is not None:
+            scheme, _, host = origin.partition("://")
+            if scheme != ("https" if self._rules.secure else "http") or not self._ours(host):
+                raise Refused(403, "a page of another site may not ask here")
+        elsewhere = headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}
+        if elsewhere and not (scope["path"] == "/" and headers.get("sec-fetch-mode") == "navigate"):
+            raise Refused(403, "a page of another site may not ask here")
+
+    def _credentials(self, headers: Mapping[str, str]) -> None:
+        kind, _, given = headers.get("authorization", "").partition(" ")
+        try:
+            pair = base64.b64decode(given, validate=True) if kind.lower() == "basic" else b""
+        except ValueError:
+            pair = b""
+        if not hmac.compare_digest(hashlib.sha256(pair).digest(), self._rules.secret):
+            realm = b'Basic realm="citygate", charset="UTF-8"'
+            raise Refused(401, "name and password are needed", ((b"www-authenticate", realm),))
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    """Names to values; a header that must stand once and stands twice refuses the request."""
+    found: dict[str, str] = {}
+    for raw_name, raw_value in scope["headers"]:
+        name = raw_name.decode("latin-1").lower()
+        if name in found and name in {"host", "origin", "content-length", "transfer-encoding", "authorization"}:
+            raise Refused(400, "a header stands twice")
+        found[name] = raw_value.decode("latin-1")
+    return found
+
+
+async def _tell(refused: Refused, send: Send) -> None:
+    body = f"{refused.fact}\n".encode()
+    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode())]
+    headers += [*refused.headers, (b"cache-control", b"no-store")]
+    if refused.status in {400, 413, 429}:
+        headers.append((b"connection", b"close"))
+    await send({"type": "http.response.start", "status": refused.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

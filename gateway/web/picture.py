@@ -1,0 +1,212 @@
+"""What the page shows, as plain data: gateways, devices, alarms; and what changed since it was last asked.
+
+Sources fill it in, the stream takes it out. Device ids are unique in a gateway, so the page's key is "gateway/device".
+Values of a device in the stream are those of its leading points alone; the detail view asks for all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from gateway.web.bins import Bins
+from gateway.web.headline import LEAD_MAX, lead
+from gateway.web.labels import point_facts, rfc3339, times_ms
+
+DEVICES_MAX: Final = 50_000
+GATEWAYS_MAX: Final = 5_000
+ALARMS_MAX: Final = 500
+_ABOUT: Final = ("kind", "device", "profile", "name", "location", "lane", "every_s", "serial")
+_STREAM_S: Final = {"raw": 0, "1m": 60, "5m": 300, "10m": 600, "15m": 900, "30m": 1800, "1h": 3600, "1d": 86400}
+
+
+@dataclass(slots=True)
+class Device:
+    """One outside device: `about` changes seldom, `now` with every record."""
+
+    about: dict[str, Any]
+    now: dict[str, Any] = field(default_factory=dict)
+    full: dict[str, Any] = field(default_factory=dict)
+    figures: dict[str, dict[str, Any]] = field(default_factory=dict)
+    spark: Bins = field(default_factory=Bins)
+    changed: set[str] = field(default_factory=set)
+
+
+class Picture:
+    """The newest state of everything. `take` gives and clears the changes."""
+
+    def __init__(self) -> None:
+        self.gateways: dict[str, dict[str, Any]] = {}
+        self.devices: dict[str, Device] = {}
+        self.alarms: dict[str, dict[str, Any]] = {}
+        self.source: dict[str, Any] = {"kind": "", "where": "", "up": False, "since": None, "fact": ""}
+        self.points: dict[str, dict[str, Any]] = {}
+        self.refused = 0
+        self._changed: set[str] = set()
+        self._changed_gateways: set[str] = set()
+        self._gone: set[str] = set()
+
+    def state(self, *, up: bool, since: str, fact: str = "") -> None:
+        """Whether the source answers, since when (RFC 3339), and what it said if not."""
+        if (self.source["up"], self.source["fact"]) != (up, fact):
+            self.source |= {"up": up, "since": since, "fact": fact}
+            self._changed.add("source")
+
+    def gateway(self, ident: str, facts: Mapping[str, Any]) -> None:
+        """Facts of one gateway; those given replace those held."""
+        if ident not in self.gateways and len(self.gateways) >= GATEWAYS_MAX:
+            self.refused += 1
+            return
+        held = self.gateways.setdefault(ident, {"id": ident})
+        if any(held.get(key) != value for key, value in facts.items()):
+            held.update(facts)
+            self._changed_gateways.add(ident)
+
+    def device(self, gateway: str, ident: str, *, facts: Mapping[str, Any]) -> None:
+        """What a device is: kind, name, period, points. An existing one keeps its values."""
+        key = f"{gateway}/{ident}"
+        if key not in self.devices and len(self.devices) >= DEVICES_MAX:
+            self.refused += 1
+            return
+        names = list(facts.get("points", {}))
+        for name in names:
+            if name not in self.points:
+                self.points[name] = point_facts(name, facts["points"][name])
+                self._changed.add("points")
+        about = {"gateway": gateway, "id": ident, **{k: facts[k] for k in _ABOUT if facts.get(k) is not None}}
+        about |= {"points": names, "lead": lead(str(facts.get("kind", "")), names)}
+        about |= {"limits": {n: p["limits"] for n, p in facts.get("points", {}).items() if p.get("limits")}}
+        held = self.devices.get(key)
+        if held is None:
+            held = self.devices[key] = Device(about)
+            held.changed.add("about")
+        elif held.about != about:
+            held.about = about
+            held.changed.add("about")
+        self._gone.discard(key)
+
+    def drop(self, key: str) -> None:
+        """A device that exists no more."""
+        if self.devices.pop(key, None) is not None:
+            self._gone.add(key)
+
+    def reading(self, gateway: str, line: Mapping[str, Any]) -> None:
+        """The newest values of a device: a raw record, or a window where raw records are not sent."""
+        device = self.devices.get(f"{gateway}/{line['device']}")
+        if device is None or line["stream"] not in _STREAM_S:
+            return
+        seconds = _STREAM_S[line["stream"]]
+        at = str(line.get("end") or line["t"])
+        if device.now.get("t", "") > at or (seconds and device.now.get("step", seconds) < seconds):
+            return
+        values = {name: _one(value) for name, value in line.get("v", {}).items()}
+        doubts = line.get("q", {})
+        device.full = {"v": values, "q": doubts, "bad": line.get("bad", {})}
+        leading = device.about["lead"]
+        device.now = {"t": at, "step": seconds, "v": {n: values[n] for n in leading if n in values}}
+        device.now["q"] = {n: q for n in (*leading[:LEAD_MAX], "*") if (q := doubts.get(n))}
+        device.now["state"] = "ok" if values or not device.about["points"] else "failed"
+        device.now["doubts"] = len(device.about["points"]) if "*" in doubts else len(doubts)
+        if leading and leading[0] in values and not seconds:
+            device.spark.add(times_ms(at), values[leading[0]])
+        device.changed.add("now")
+
+    def window(self, gateway: str, line: Mapping[str, Any]) -> None:
+        """City figures and the sparkline from a window record."""
+        device = self.devices.get(f"{gateway}/{line['device']}")
+        if device is None:
+            return
+        seconds = _STREAM_S.get(line["stream"])
+        if seconds is None:
+            return
+        for name, facts in line.get("i", {}).items():
+            held = device.figures.get(name)
+            if held is None or held["step"] >= seconds or held["end"] < _earlier(line["end"], held["step"]):
+                device.figures[name] = {**facts, "end": line["end"], "step": seconds}
+                device.changed.add("figures")
+        leading = device.about["lead"]
+        if line["stream"] == "15m" and leading and leading[0] in line.get("v", {}):
+            device.spark.put(times_ms(line["t"]), _one(line["v"][leading[0]]))
+            device.changed.add("spark")
+
+    def event(self, gateway: str, line: Mapping[str, Any]) -> None:
+        """An alarm raised or cleared; other events are the journal's business."""
+        key = f"{gateway}/{line['id']}"
+        if self.alarms.pop(key, None) is not None:
+            self._changed.add("alarms")
+        if line["state"] == "raised":
+            if len(self.alarms) >= ALARMS_MAX:
+                del self.alarms[next(iter(self.alarms))]
+            shown = ("id", "type", "code", "level", "point", "value", "limit", "text", "folded_into")
+            self.alarms[key] = {k: line[k] for k in shown if k in line} | {
+                "gateway": gateway, "device": str(line.get("device", "_gateway")), "since": line.get("since") or line["t"],
+            }  # fmt: skip
+            self._changed.add("alarms")
+
+    def quiet(self, gateway: str, keep: Iterable[str]) -> None:
+        """Forget this gateway's alarms that are not in `keep` (ids): a new snapshot lists all that stand."""
+        standing = {f"{gateway}/{ident}" for ident in keep}
+        for key in [key for key in self.alarms if key.startswith(f"{gateway}/") and key not in standing]:
+            del self.alarms[key]
+            self._changed.add("alarms")
+
+    def snapshot(self) -> dict[str, Any]:
+        """Everything, for a page that begins."""
+        return {
+            "schema": 1, "source": self.source, "points": self.points, "gateways": self.gateways,
+            "devices": {key: self.shown(device) for key, device in self.devices.items()},
+            "alarms": list(self.alarms.values()),
+        }  # fmt: skip
+
+    @staticmethod
+    def shown(device: Device) -> dict[str, Any]:
+        """All that the page holds of one device."""
+        return {**device.about, **device.now, "figures": device.figures, "spark": device.spark.shown()}
+
+    def detail(self, key: str) -> dict[str, Any] | None:
+        """One device with all its points, for the detail view; None where there is none."""
+        device = self.devices.get(key)
+        return None if device is None else {**self.shown(device), "all": device.full}
+
+    def take(self) -> dict[str, Any]:
+        """What changed since the last call; empty where nothing did."""
+        found: dict[str, Any] = {}
+        devices = {key: _changes(device) for key, device in self.devices.items() if device.changed}
+        if devices:
+            found["devices"] = devices
+        if self._changed_gateways:
+            found["gateways"] = {ident: self.gateways[ident] for ident in self._changed_gateways}
+        if self._gone:
+            found["gone"] = sorted(self._gone)
+        for part in self._changed:
+            found[part] = list(self.alarms.values()) if part == "alarms" else getattr(self, part)
+        self._changed, self._changed_gateways, self._gone = set(), set(), set()
+        return found
+
+
+def _changes(device: Device) -> dict[str, Any]:
+    """The changed parts of a device, flat as in the snapshot; the parts are clean afterwards."""
+    parts: dict[str, Any] = {}
+    if "about" in device.changed:
+        parts |= device.about
+    if "now" in device.changed:
+        parts |= device.now
+    if "figures" in device.changed:
+        parts["figures"] = device.figures
+    if "spark" in device.changed or "about" in device.changed:
+        parts["spark"] = device.spark.shown()
+    device.changed = set()
+    return parts
+
+
+def _one(value: Any) -> Any:
+    """The number that stands for a point: itself, or a window's mean, sum, change or last."""
+    if not isinstance(value, Mapping):
+        return value
+    return next((value[name] for name in ("mean", "sum", "delta", "last") if name in value), None)
+
+
+def _earlier(end: str, step_s: int) -> str:
+    """`end` minus two steps of a held figure, as comparable text."""
+    return rfc3339(times_ms(end) - 2000 * step_s)
