@@ -21,7 +21,7 @@ $(VENV)/bin/python:
 # The demo needs the product alone; the tests need the development group too.
 $(VENV)/.product: pyproject.toml | $(VENV)/bin/python
 	@echo "installing citygate into $(VENV) ..." >&2
-	@$(PY) -m pip install --quiet --disable-pip-version-check -e . >&2
+	@$(PY) -m pip install --quiet --disable-pip-version-check -e ".[live]" >&2
 	@touch $@
 
 $(STAMP): pyproject.toml $(VENV)/.product deploy/dev-requirements.txt

@@ -1,9 +1,9 @@
 #!/bin/sh
-# The real parts that the tests start by themselves: a broker, two databases, an independent Modbus slave.
+# The real parts that the tests start by themselves: a broker, two databases, an independent Modbus slave, a browser.
 # As root (or with passwordless sudo) they are installed; else the one line to run is printed.
 set -eu
 [ "${PARTS:-all}" = none ] && exit 0
-PACKAGES="mosquitto influxdb victoria-metrics libmodbus-dev gcc"
+PACKAGES="mosquitto influxdb victoria-metrics libmodbus-dev gcc chromium"
 missing=""
 for package in $PACKAGES; do
     dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q "ok installed" || missing="$missing $package"

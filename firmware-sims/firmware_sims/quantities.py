@@ -106,7 +106,11 @@ def street(seed: int) -> Source:
             "rain_total": (now_s - COUNTERS_FROM_S) / DAY_S * 4.2 % 600,
             "co2": 420.0 + 60 * jitter(seed + 6, now_s, step_s=2.0) + 60,
             "status": 0.0,
-            "hcho_mass": 21.0,
+            "hcho_mass": 21.0 + 4 * jitter(seed + 8, now_s, step_s=2.0),
+            "co": 8.0 + 2.4 * jitter(seed + 9, now_s, step_s=2.0),
+            "o3": 31.0 + 22 * sun(now_s),
+            "no2": 18.0 + 4 * jitter(seed + 10, now_s, step_s=2.0),
+            "so2": 6.0,
         }
 
     return now

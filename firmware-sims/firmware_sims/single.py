@@ -6,7 +6,17 @@ import argparse
 from collections.abc import Callable
 from typing import Final
 
-from firmware_sims import omnipresense, plantower, register_models, ultrasonic, wavetronix
+from firmware_sims import (
+    air_streams,
+    energy_streams,
+    omnipresense,
+    plantower,
+    register_models,
+    traffic_streams,
+    ultrasonic,
+    water_streams,
+    wavetronix,
+)
 from firmware_sims.city import build
 from firmware_sims.control import Told, say
 from firmware_sims.device import Simulated
@@ -28,18 +38,30 @@ def _radar(seed: int, unit: int) -> Simulated:
     return radar
 
 
-DEVICES: Final[dict[str, Kind]] = register_models.kinds() | {
+def _a01(seed: int, _unit: int) -> Simulated:
+    return ultrasonic.A01NYUB("a01nyub", build(seed).canal.distance_m)
+
+
+def _metric(seed: int, unit: int) -> Simulated:
+    radar = build(seed).radar
+    radar.id, radar.metric = unit, True
+    return radar
+
+
+_TABLES: Final = (register_models, air_streams, energy_streams, traffic_streams, water_streams)
+DEVICES: Final[dict[str, Kind]] = {name: kind for table in _TABLES for name, kind in table.kinds().items()} | {
     "plantower-pms5003": Kind(lambda seed, _unit: build(seed).air, dress=plantower.DRESS),
     "eastron-sdm630": Kind(lambda seed, _unit: build(seed).main_meter, unit=1),
     "eastron-sdm120": Kind(lambda seed, _unit: build(seed).feeder, unit=1),
     "eastron-sdm230": Kind(lambda seed, _unit: build(seed).feeder, unit=1),
     "schneider-pm5xxx": Kind(lambda seed, _unit: build(seed).chiller, line="19200 8E1", unit=1, tcp=True),
     "wavetronix-ss125": Kind(_radar, unit=1, dress=wavetronix.DRESS),
+    "wavetronix-ss125-events": Kind(_radar, unit=1, dress=wavetronix.DRESS),
+    "wavetronix-ss125-metric": Kind(_metric, unit=1, dress=wavetronix.DRESS),
     "omnipresense-ops243": Kind(lambda seed, _unit: build(seed).speed_sign, line="19200 8N1", dress=omnipresense.DRESS),
     "maxbotix-hrxl": Kind(lambda seed, _unit: build(seed).canal, dress=ultrasonic.DRESS),
-    "a01nyub": Kind(
-        lambda seed, _unit: ultrasonic.A01NYUB("a01nyub", build(seed).canal.distance_m), dress=ultrasonic.A01_DRESS
-    ),
+    "a01nyub": Kind(_a01, dress=ultrasonic.A01_DRESS),
+    "dfrobot-a01nyub": Kind(_a01, dress=ultrasonic.A01_DRESS),
     "self-identifying": Kind(lambda _seed, unit: SelfIdentifying("self-identifying", unit), unit=1, tcp=True),
 }
 

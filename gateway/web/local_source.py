@@ -123,5 +123,3 @@ def _first(errors: BaseExceptionGroup[BaseException]) -> str:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
-
-

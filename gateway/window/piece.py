@@ -157,9 +157,9 @@ def measure(layout: Layout, rows: Floats, *, mask: NDArray[np.uint32], t_ms: Int
         m2=m2,
         low=ordered[0].copy(),  # a view would hold all rows
         high=ordered[np.maximum(layout.of_gauges(n) - 1, 0), np.arange(ordered.shape[1])],
-        sines=np.nansum(np.sin(turns), axis=0),
-        cosines=np.nansum(np.cos(turns), axis=0),
-        sums=np.nansum(rows[:, layout.amount], axis=0),
+        sines=_summed(np.sin(turns)),
+        cosines=_summed(np.cos(turns)),
+        sums=_summed(rows[:, layout.amount]),
         first=first,
         last=last,
         first_ms=first_ms,
@@ -182,6 +182,10 @@ def _moments(rows: Floats, n: Ints, *, whole: bool) -> tuple[Floats, Floats]:
         away = rows - mean
         away[np.isnan(away)] = 0.0
     return mean, np.einsum("ij,ij->j", away, away)
+
+
+def _summed(rows: Floats) -> Floats:
+    return np.asarray(np.nansum(rows, axis=0)) if rows.shape[1] else _EMPTY
 
 
 def _ends(rows: Floats, t_ms: Ints) -> tuple[Floats, Floats, Ints, Ints]:

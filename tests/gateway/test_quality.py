@@ -134,3 +134,22 @@ def test_options_of_a_device_become_thresholds():
     )
     assert options.keys() - option_names(one) == {"sensor_height"}
     assert Overrides.of(one, warmup_s=30.0, options={"warmup_s": 0.0}) == Overrides({})
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 3), codes, st.integers(1, 40)), min_size=1, max_size=30),
+    st.sampled_from([Thresholds(stuck_s=30), Thresholds(jump_per_s=0.05), Thresholds(spike=1.5)]),
+)
+def test_no_check_ever_improves_a_code(rows, rule):
+    one = series(gauge())
+    judge, t_s = Judge([one], {"dev": Overrides({"p": rule}, warmup_s=20)}), 0
+    for value, code, step_s in rows:
+        t_s += step_s
+        (now,) = judge.judge(reading(one, [float(value)], [code], t_s)).codes
+        assert now >= code
+        assert (now >= 200) == (code >= 200)
+
+
+def test_of_two_reasons_the_worse_stands():
+    rows = [(0, 1.0, 0), (20, 1.0, 107), (40, 1.0, 103), (60, 1.0, 0)]
+    assert _codes(series(gauge()), Overrides({"p": Thresholds(stuck_s=10)}), rows) == [0, 107, 103, 101]

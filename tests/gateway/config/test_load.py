@@ -317,3 +317,19 @@ def test_mangled_configs_are_loaded_or_refused(tmp_path, seed):
         with pytest.raises(ConfigError) as caught:  # the secret files are never there
             load(path)
         assert all(fault.at for fault in caught.value.faults), "\n".join(rows)
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv", "lp", "prometheus"])
+def test_what_the_check_lets_pass_is_built(write, tmp_path, form):
+    """A config that passes must not fail when the sink is made."""
+    from gateway.sinks import Site
+    from gateway.sinks.registry import make_sink
+
+    path = write(MINIMAL + f'[sink.f]\nkind = "file"\npath = "{tmp_path}/out"\nformat = "{form}"\n')
+    try:
+        loaded = load(path)
+    except ConfigError as error:
+        assert [fault.code for fault in error.faults] == ["CG-CFG-65"]  # noqa: PT017
+        return
+    site = Site("c", "g", "0", "", "00000001-0000", "", {}, None, ())
+    assert make_sink("f", loaded.config.sink["f"], site=site)

@@ -1,0 +1,159 @@
+"""Meters that speak text or DLMS: DSMR P1, IEC 62056-21 modes C and D, Kaifa HDLC (devices.md 5.10 to 5.12)."""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Final
+
+from firmware_sims.framing import Dress
+from firmware_sims.kind import Kind
+from firmware_sims.quantities import three_phase
+from firmware_sims.streams import Stream, Told, crc, exactly, xor
+
+WINTER: Final = timedelta(hours=1)  # the meters stand in central Europe and keep winter time here
+X25: Final = 0x8408
+ARC: Final = 0xA001
+TEXT: Final = Dress()
+IDENT: Final = b"/LGZ5\\2ZMD3104107.B40\r\n"
+
+
+def _local(now_s: float) -> str:
+    return (datetime.fromtimestamp(now_s, UTC) + WINTER).strftime("%y%m%d%H%M%SW")
+
+
+def _three(seed: int) -> Callable[[float], dict[str, float]]:
+    now = three_phase(seed)
+    return lambda now_s: {key: value for key, value in now(now_s).items() if value is not None}
+
+
+class Block:
+    """Lines of OBIS keys and values; what they say is read back from the printed digits."""
+
+    def __init__(self, q: dict[str, float], prefix: str) -> None:
+        self.q, self.prefix = q, prefix
+        self.lines: list[str] = []
+        self.said: dict[str, float] = {}
+
+    def value(self, key: str, point: str, form: str) -> None:
+        """One line: `form` is a printf form with unit, a k before the unit divides by 1000 what is in W."""
+        number, _, unit = form.partition("*")
+        divide = 1000.0 if unit == "kW" else 1.0
+        printed = number % (self.q[point] / divide)
+        self.lines.append(f"{self.prefix}{key}({printed}*{unit})" if unit else f"{self.prefix}{key}({printed})")
+        self.said[point] = float(printed) * divide
+
+    def text(self) -> bytes:
+        """The lines with their line ends."""
+        return "".join(line + "\r\n" for line in self.lines).encode()
+
+
+def _phases(block: Block, forms: tuple[str, str, str], *, suffix: str = "") -> None:
+    power, volts, amps = forms
+    for n, decade in ((1, 20), (2, 40), (3, 60)):
+        if power:
+            block.value(f"{decade + 1}.7.0{suffix}", f"power_active_l{n}", power)
+        if volts:
+            block.value(f"{decade + 12}.7.0{suffix}", f"voltage_l{n}", volts)
+        if amps:
+            block.value(f"{decade + 11}.7.0{suffix}", f"current_l{n}", amps)
+
+
+def dsmr(q: dict[str, float], now_s: float) -> Told:
+    """A telegram of version 5 with gas on channel 1 and water on channel 2."""
+    block = Block(q, "1-0:")
+    block.lines += ["1-3:0.2.8(50)", f"0-0:1.0.0({_local(now_s)})", "0-0:96.1.1(4B384547303034303436333935353037)"]
+    for key, point in (("1.8.1", "energy_import_t1"), ("1.8.2", "energy_import_t2")):
+        block.value(key, point, "%010.3f*kWh")
+    for key in ("2.8.1", "2.8.2"):
+        block.lines.append(f"1-0:{key}(000000.000*kWh)")
+    block.lines.append("0-0:96.14.0(0002)")
+    block.value("1.7.0", "power_active", "%06.3f*kW")
+    block.lines.append("1-0:2.7.0(00.000*kW)")
+    _phases(block, ("%06.3f*kW", "%05.1f*V", "%03.0f*A"))
+    gas, water = 812.345 + (now_s % 1e7) / 1e5, 96.001 + (now_s % 1e7) / 1e6
+    stamp = _local(now_s // 300 * 300)
+    block.lines += [f"0-1:24.1.0(003)\r\n0-1:24.2.1({stamp})({gas:09.3f}*m3)"]
+    block.lines += [f"0-2:24.1.0(007)\r\n0-2:24.2.1({stamp})({water:09.3f}*m3)"]
+    said = block.said | {"gas_total": round(gas, 3), "water_total": round(water, 3)}
+    said |= {"energy_import": said["energy_import_t1"] + said["energy_import_t2"], "energy_export": 0.0}
+    said |= {"energy_export_t1": 0.0, "energy_export_t2": 0.0}
+    body = b"/KFM5KAIFA-METER\r\n\r\n" + block.text() + b"!"
+    return body + b"%04X\r\n" % crc(body, ARC), {"": said}
+
+
+def q3d(q: dict[str, float], _now_s: float) -> Told:
+    """An EasyMeter Q3D: mode D, no check value, idle bytes behind the end."""
+    block = Block(q, "1-0:")
+    block.lines.append("1-0:0.0.0*255(0272031312565)")
+    block.value("1.8.0*255", "energy_import", "%016.7f*kWh")
+    block.value("2.8.0*255", "energy_export", "%016.7f*kWh")
+    _phases(block, ("%09.2f*W", "", ""), suffix="*255")
+    block.value("1.7.0*255", "power_active", "%09.2f*W")
+    block.lines += ["1-0:96.5.5*255(80)", "0-0:96.1.255*255(1ESY1313002565)"]
+    return b"/ESY5Q3DB1024 V3.04\r\n\r\n" + block.text() + b"!\r\n  25803103\r\n", {"": block.said}
+
+
+def readout(q: dict[str, float]) -> Told:
+    """A mode C readout: STX, data sets, `!`, ETX, exclusive or of all behind STX."""
+    block = Block(q, "")
+    block.lines += ["F.F(00)", "0.0.0(10412345)"]
+    for key, point in (("1.8.1", "energy_import_t1"), ("1.8.2", "energy_import_t2")):
+        block.value(key, point, "%09.2f*kWh")
+    for key, point in (("1.8.0", "energy_import"), ("2.8.0", "energy_export")):
+        block.value(key, point, "%09.2f*kWh")
+    block.value("1.7.0", "power_active", "%06.2f*kW")
+    _phases(block, ("", "%05.1f*V", "%06.2f*A"))
+    block.value("14.7.0", "frequency", "%04.1f*Hz")
+    body = block.text() + b"!\r\n\x03"
+    return b"\x02" + body + bytes([xor(body)]), {"": block.said}
+
+
+def kaifa(q: dict[str, float], now_s: float) -> Told:
+    """List 1: a data-notification with the active power alone, HDLC around it."""
+    at = datetime.fromtimestamp(now_s, UTC) + WINTER
+    stamp = struct.pack(">HBBBBBB", at.year, at.month, at.day, at.isoweekday(), at.hour, at.minute, at.second)
+    power = round(q["power_active"])
+    apdu = b"\x0f\x40\0\0\0\x09\x0c" + stamp + b"\xff\x80\0\0\x02\x01\x06" + power.to_bytes(4)
+    head = b"\xa0\x27\x01\x02\x01\x10"
+    head += (crc(head, X25, init=0xFFFF) ^ 0xFFFF).to_bytes(2, "little")
+    body = head + b"\xe6\xe7\0" + apdu
+    body += (crc(body, X25, init=0xFFFF) ^ 0xFFFF).to_bytes(2, "little")
+    return b"\x7e" + body + b"\x7e", {"": {"power_active_import": float(power)}}
+
+
+def _pushed(
+    name: str, telegram: Callable[[dict[str, float], float], Told], period_s: float, seed: int, _unit: int
+) -> Stream:
+    now = _three(seed)
+    return Stream(name, lambda _stream, now_s: telegram(now(now_s), now_s), period_s=period_s)
+
+
+def _session(seed: int, _unit: int) -> Stream:
+    """A mode C meter that stays at 300 Bd: the request, its identification, the readout after the acknowledgement."""
+    now = _three(seed)
+
+    def identify(stream: Stream, _match: re.Match[bytes], now_s: float) -> Told:
+        stream.memory["called_s"] = now_s
+        return IDENT, {}
+
+    def read(stream: Stream, _match: re.Match[bytes], now_s: float) -> Told:
+        if now_s - stream.memory.pop("called_s", float("-inf")) > 120:
+            return b"", {}  # nobody called, or the session ran out
+        return readout(now(now_s))
+
+    replies = [(re.compile(rb"/\?0*1?!\r\n"), identify), (exactly("063030300D0A"), read)]
+    return Stream("iec62056-21", replies=replies, delay_s=0.2)
+
+
+def kinds() -> dict[str, Kind]:
+    """The meters of this file, by their profile's name."""
+    return {
+        "dsmr-p1": Kind(partial(_pushed, "dsmr-p1", dsmr, 10.0), line="115200 8N1", dress=TEXT),
+        "easymeter-q3d": Kind(partial(_pushed, "easymeter-q3d", q3d, 2.0), line="9600 7E1", dress=TEXT),
+        "kaifa-ma304": Kind(partial(_pushed, "kaifa-ma304", kaifa, 2.0), line="2400 8E1", dress=TEXT),
+        "iec62056-21": Kind(_session, line="300 7E1", unit=1, dress=TEXT),
+    }

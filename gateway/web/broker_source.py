@@ -1,0 +1,241 @@
+"""All gateways of a city from their MQTT broker alone: retained `meta` names them, windows and events follow.
+
+Everything that arrives is foreign: ids are checked, sizes and counts are capped, a message that is not what
+contracts.md says is counted and left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import unquote, urlsplit
+
+import aiomqtt
+import msgspec
+
+from gateway.clock import Clock
+from gateway.web.labels import rfc3339, times_ms
+from gateway.web.picture import Picture
+from gateway.web.source import NoHistory
+
+AGAIN_S: Final = 2.0
+BEHIND_MAX: Final = 20_000  # messages taken by the library and not yet by us
+PAYLOAD_MAX: Final = 262_144
+ID: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,46}[a-z0-9])?|_gateway")
+STREAMS: Final = frozenset({"raw", "1m", "5m", "10m", "15m", "30m", "1h", "1d"})
+_HEALTH: Final = ("uptime_s", "clock", "buses", "sinks", "disk_free", "rss", "temp")
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """The way into a broker."""
+
+    host: str
+    port: int
+    tls: ssl.SSLContext | None = None
+    username: str | None = None
+    password: str | None = None
+
+    @classmethod
+    def of(cls, url: str, *, password_file: Path | None = None, ca_file: Path | None = None) -> Door:
+        """From mqtt[s]://[user@]host[:port]; a password stands in a file, never in the url.
+
+        Raises:
+            ValueError: this is no such url.
+        """
+        where = urlsplit(url)
+        if where.scheme not in {"mqtt", "mqtts"} or not where.hostname or where.password:
+            raise ValueError(f"{where.scheme}://{where.hostname}: the broker is mqtts://USER@HOST[:PORT]")
+        secure = where.scheme == "mqtts"
+        context = ssl.create_default_context(cafile=ca_file) if secure else None
+        password = None if password_file is None else password_file.read_text(encoding="utf-8").strip()
+        user = unquote(where.username) if where.username else None
+        return cls(where.hostname, where.port or (8883 if secure else 1883), context, user, password)
+
+
+class BrokerSource:
+    """Every gateway under `prefix`/{city}/{gateway}."""
+
+    def __init__(self, door: Door, *, prefix: str, clock: Clock) -> None:
+        self.foreign = 0  # messages that were not as agreed
+        self._door = door
+        self._prefix = prefix
+        self._clock = clock
+        self._early: dict[str, list[tuple[str, dict[str, Any]]]] = {}
+
+    async def run(self, picture: Picture) -> None:
+        """Connect, subscribe, read; begin again two seconds after any end."""
+        picture.source |= {"kind": "broker", "where": f"{self._door.host}:{self._door.port}"}
+        while True:
+            fact = "the broker ended the connection"
+            try:
+                async with self._client() as client:
+                    await client.subscribe(f"{self._prefix}/+/+/#", qos=1)
+                    picture.state(up=True, since=rfc3339(self._clock.wall_ms()))
+                    async for message in client.messages:
+                        self.take(picture, str(message.topic), message.payload)
+            except (aiomqtt.MqttError, OSError) as error:
+                fact = str(error) or type(error).__name__
+            picture.state(up=False, since=rfc3339(self._clock.wall_ms()), fact=fact)
+            await asyncio.sleep(AGAIN_S)
+
+    def _client(self) -> aiomqtt.Client:
+        door = self._door
+        return aiomqtt.Client(
+            door.host,
+            door.port,
+            username=door.username,
+            password=door.password,
+            tls_context=door.tls,
+            keepalive=20,
+            timeout=10,
+            max_queued_incoming_messages=BEHIND_MAX,
+        )
+
+    def take(self, picture: Picture, topic: str, payload: object) -> None:
+        """One message."""
+        parts = topic.removeprefix(f"{self._prefix}/").split("/")
+        if len(parts) < 3 or not all(ID.fullmatch(part) for part in parts[:2]) or not isinstance(payload, bytes):
+            self.foreign += 1
+            return
+        try:
+            form = msgspec.json.decode(payload, type=dict[str, Any]) if payload else {}
+            if len(payload) > PAYLOAD_MAX:
+                raise ValueError("too long")
+            self._route(picture, parts, form)
+        except (msgspec.DecodeError, ValueError, KeyError, TypeError, AttributeError):
+            self.foreign += 1  # a message of another kind, or a broken one: nothing of it is shown
+
+    def _route(self, picture: Picture, parts: list[str], form: dict[str, Any]) -> None:
+        city, gateway, *rest = parts
+        match rest:
+            case ["status"] if form:
+                facts = {"city": city, "up": form["state"] == "online", "version": _text(form.get("version"))}
+                picture.gateway(gateway, {**facts, **({"t": form["t"]} if "t" in form else {})})
+            case ["meta"] if form:
+                named = {"name": _names(form.get("name")), "location": _place(form.get("location"))}
+                picture.gateway(gateway, {"city": city, "version": _text(form.get("version")), **named})
+            case ["health"] if form:
+                times_ms(form["t"])
+                picture.gateway(gateway, {key: form[key] for key in (*_HEALTH, "t") if key in form})
+            case ["event"] if form:
+                picture.event(gateway, _event(form, "_gateway"))
+            case [device, what] if ID.fullmatch(device):
+                self._device(picture, gateway, device=device, what=what, form=form)
+
+    def _device(self, picture: Picture, gateway: str, *, device: str, what: str, form: dict[str, Any]) -> None:
+        if what == "meta":
+            if not form:
+                picture.drop(f"{gateway}/{device}")
+                return
+            picture.device(gateway, device, facts=_described(form))
+            for stream, early in self._early.pop(f"{gateway}/{device}", []):
+                self._record(picture, gateway, line={**early, "device": device, "stream": stream})
+        elif what == "event" and form:
+            picture.event(gateway, _event(form, device))
+        elif what in STREAMS and form:
+            times_ms(form["t"])
+            if f"{gateway}/{device}" not in picture.devices:
+                self._keep(f"{gateway}/{device}", what, form)
+                return
+            self._record(picture, gateway, line={**form, "device": device, "stream": what})
+
+    def _keep(self, key: str, stream: str, form: dict[str, Any]) -> None:
+        """Retained windows may come before the `meta` that explains them."""
+        if key in self._early or len(self._early) < BEHIND_MAX:
+            waiting = self._early.setdefault(key, [])
+            del waiting[:-3]
+            waiting.append((stream, form))
+
+    @staticmethod
+    def _record(picture: Picture, gateway: str, *, line: Mapping[str, Any]) -> None:
+        checked = {**line, "v": _values(line.get("v")), "q": _quality(line.get("q"))}
+        if line["stream"] == "raw":
+            checked |= {"bad": {}}
+        else:
+            times_ms(line["end"])
+            checked |= {"i": _figures(line.get("i"))}
+            picture.window(gateway, checked)
+        picture.reading(gateway, checked)
+
+    async def history(self, gateway: str, *, question: Mapping[str, Any]) -> dict[str, Any]:
+        """The broker keeps none. Raises `NoHistory`, always."""
+        raise NoHistory("a broker keeps no history; look into the database")
+
+
+def _text(value: object) -> str:
+    return value[:200] if isinstance(value, str) else ""
+
+
+def _names(value: object) -> dict[str, str]:
+    return {lang: _text(value.get(lang)) for lang in ("en", "th")} if isinstance(value, Mapping) else {}
+
+
+def _place(value: object) -> dict[str, float] | None:
+    if not isinstance(value, Mapping):
+        return None
+    return {key: float(value[key]) for key in ("latitude", "longitude")}
+
+
+def _number(value: object) -> float | int | None:
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _described(form: Mapping[str, Any]) -> dict[str, Any]:
+    """The facts of a `{device}/meta`, typed and cut to size."""
+    points = {
+        name[:64]: {
+            "unit": _text(facts.get("unit")),
+            "kind": _text(facts.get("kind")),
+            "resolution": _number(facts.get("resolution")),
+            "limits": {k: v for k, v in (facts.get("limits") or {}).items() if _number(v) is not None},
+        }
+        for name, facts in list(form["points"].items())[:500]
+    }
+    lane = form.get("lane")
+    told: dict[str, Any] = {"kind": _text(form.get("kind")), "profile": _text(form.get("profile")), "points": points}
+    told |= {"name": _names(form.get("name")), "every_s": _number(form.get("every_s")), "serial": None}
+    told["location"] = _place(form.get("location"))
+    told["lane"] = (
+        {"n": _number(lane.get("n")), "name": _names(lane.get("name"))} if isinstance(lane, Mapping) else None
+    )
+    return told
+
+
+def _values(v: object) -> dict[str, Any]:
+    if not isinstance(v, Mapping):
+        return {}
+    found: dict[str, Any] = {}
+    for name, value in v.items():
+        if isinstance(value, Mapping):
+            found[name] = {key: one for key, one in value.items() if _number(one) is not None}
+        elif _number(value) is not None:
+            found[name] = value
+    return found
+
+
+def _quality(q: object) -> dict[str, str]:
+    return {name: text[:80] for name, text in q.items() if isinstance(text, str)} if isinstance(q, Mapping) else {}
+
+
+def _figures(figures: object) -> dict[str, dict[str, Any]]:
+    if not isinstance(figures, Mapping):
+        return {}
+    found = {}
+    for name, each in figures.items():
+        if _number(each["value"]) is not None:
+            kept = {key: each[key] for key in ("value", "level", "coverage") if _number(each.get(key)) is not None}
+            found[_text(name)] = kept | {"rule": _text(each.get("rule")), "span": _text(each.get("span"))}
+    return found
+
+
+def _event(form: Mapping[str, Any], device: str) -> dict[str, Any]:
+    times_ms(form["t"])
+    told = {key: _text(form.get(key)) for key in ("id", "type", "code", "state", "t", "point")}
+    level = _number(form.get("level"))
+    return {**told, "level": 1 if level is None else level, "text": _names(form.get("text")), "device": device}

@@ -1,0 +1,153 @@
+"""The server: one uvicorn on one loop, with caps on connections and on slow requests, gone within 2 s of SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from gateway.clock import Clock, SystemClock
+from gateway.web.app import Pages
+from gateway.web.guard import Guard, Rules
+from gateway.web.picture import Picture
+from gateway.web.source import Source
+from gateway.web.stream import Stream
+
+CONNECTIONS_MAX: Final = 512
+REQUEST_S: Final = 10.0
+HEADERS_MAX: Final = 16_384
+LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "[::1]"})
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Where to listen. `hosts`: further names that the page is called by; `secret`: sha256 of "user:password"."""
+
+    address: str = "127.0.0.1"
+    port: int = 8080
+    hosts: tuple[str, ...] = ()
+    certificate: Path | None = None
+    key: Path | None = None
+    secret: bytes = b""
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        return self.address in {"127.0.0.1", "::1", "localhost"}
+
+    def faults(self) -> list[str]:
+        """What forbids listening there: beyond loopback TLS and credentials are needed, both."""
+        if self.loopback:
+            return []
+        missing = [] if self.certificate and self.key else ["TLS (--certificate and --key)"]
+        return missing + ([] if self.secret else ["credentials (--password-file)"])
+
+
+def secret_of(path: Path) -> bytes:
+    """The digest of a password file: one line "user:password", readable by its owner alone.
+
+    Raises:
+        ValueError: others can read it, or it holds no such line.
+    """
+    if path.stat().st_mode & 0o077:
+        raise ValueError(f"{path} can be read by others; chmod 600 it")
+    line = path.read_text(encoding="utf-8").strip()
+    user, colon, password = line.partition(":")
+    if not (user and colon and len(password) >= 12) or "\n" in line:
+        raise ValueError(f"{path} must hold one line user:password, the password of 12 characters or more")
+    return hashlib.sha256(line.encode()).digest()
+
+
+class Protocol(H11Protocol):
+    """HTTP/1.1 that lets nobody hold a connection without asking something within `REQUEST_S`."""
+
+    open_count = 0
+
+    def connection_made(self, transport: Any) -> None:
+        """Count it; one too many is dropped at once."""
+        type(self).open_count += 1
+        super().connection_made(transport)
+        self._late = self.loop.call_later(REQUEST_S, self._drop_slow)
+        if type(self).open_count > CONNECTIONS_MAX:
+            transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Count it out."""
+        type(self).open_count -= 1
+        self._late.cancel()
+        super().connection_lost(exc)
+
+    def _drop_slow(self) -> None:
+        if self.scope is None and not self.transport.is_closing():
+            self.transport.abort()
+
+
+class Server(uvicorn.Server):
+    """Ends the open streams before uvicorn waits for them."""
+
+    stream: Stream | None = None
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """SIGTERM or SIGINT."""
+        if self.stream is not None:
+            self.stream.end()
+        super().handle_exit(sig, frame)
+
+
+def make(source: Source, listen: Listen, *, clock: Clock | None = None) -> tuple[Server, Picture, Stream]:
+    """The server and what it shows; nothing runs yet."""
+    clock = clock or SystemClock("system")
+    picture = Picture()
+    stream = Stream(picture, clock=clock, mark=secrets.token_hex(4))
+    pages = Pages(picture=picture, source=source, stream=stream, clock=clock)
+    hosts = LOOPBACK | {listen.address.lower()} | {host.lower() for host in listen.hosts}
+    rules = Rules(hosts, listen.port, secure=listen.certificate is not None, secret=listen.secret)
+    guard = Guard(pages.app(), rules, mono_s=lambda: clock.mono_ns() / 1e9)
+    pages.guard_counts = lambda: guard.refused
+    config = uvicorn.Config(
+        guard,  # type: ignore[arg-type]
+        host=listen.address,
+        port=listen.port,
+        http=Protocol,
+        loop="asyncio",
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=5,
+        timeout_graceful_shutdown=1,
+        h11_max_incomplete_event_size=HEADERS_MAX,
+        ssl_certfile=listen.certificate,
+        ssl_keyfile=listen.key,
+    )
+    server = Server(config)
+    server.stream = stream
+    return server, picture, stream
+
+
+async def serve(source: Source, listen: Listen) -> None:
+    """Serve until SIGTERM or SIGINT. Raises `OSError` where the address cannot be had."""
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    server, picture, stream = make(source, listen)
+    tasks = [
+        asyncio.create_task(source.run(picture), name="source"),
+        asyncio.create_task(stream.run(), name="stream"),
+        asyncio.create_task(server.serve(), name="http"),
+    ]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
