@@ -66,7 +66,7 @@ def _ss105(lanes: tuple[Lane, ...], stream: Stream, match: re.Match[bytes], now_
     if int(match[1]) != stream.unit:
         return NOTHING
     end_s, groups = last_interval(lanes, now_s)
-    payload, said = "%08X" % round(end_s - datetime(2000, 1, 1, tzinfo=UTC).timestamp()), {}
+    payload, said = f"{round(end_s - datetime(2000, 1, 1, tzinfo=UTC).timestamp()):08X}", {}
     for n, seen in enumerate(groups, start=1):
         speed = round(_mean([v.speed_kmh for v in seen]) / KMH_PER_MPH)
         occupancy = min(round(sum(map(busy_ms, seen)) / INTERVAL_S / 1000 * 1024), 1024)

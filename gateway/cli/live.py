@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -25,19 +26,7 @@ if TYPE_CHECKING:
 @click.option("--key", type=click.Path(path_type=Path), help="Its private key, PEM.")
 @click.option("--password-file", type=click.Path(path_type=Path), help="One line user:password, 0600.")
 @click.pass_obj
-def command(
-    face: Face,
-    *,
-    broker: str | None,
-    prefix: str,
-    broker_password_file: Path | None,
-    broker_ca: Path | None,
-    bind: str,
-    hosts: tuple[str, ...],
-    certificate: Path | None,
-    key: Path | None,
-    password_file: Path | None,
-) -> int:
+def command(face: Face, **given: Any) -> int:
     """Serve the live page until Ctrl-C or SIGTERM. Read-only.
 
     Beyond loopback it needs a certificate and a password file, or it does not start (exit 78).
@@ -49,19 +38,21 @@ def command(
     except ImportError as error:
         return _refuse(face, "CG-WEB-02", str(error), exit_code=69)
     try:
-        listen = _listen(bind, hosts, certificate=certificate, key=key, password_file=password_file)
+        listen = _listen(given)
+        source = _source(face, given)
     except (ValueError, OSError) as error:
         return _refuse(face, "CG-WEB-01", str(error), exit_code=78)
+    except ImportError as error:
+        return _refuse(face, "CG-WEB-02", str(error), exit_code=69)
     faults = listen.faults()
     if faults:
         return _refuse(face, "CG-WEB-01", f"{listen.address} needs " + " and ".join(faults), exit_code=78)
-    source = _source(face, broker, prefix=prefix, password_file=broker_password_file, ca_file=broker_ca)
     shown = f"[{listen.address}]" if ":" in listen.address else listen.address
     face.talk(f"{'https' if listen.certificate else 'http'}://{shown}:{listen.port}")
     try:
         asyncio.run(serve(source, listen))
     except SystemExit:  # uvicorn ends so where the address is taken
-        return _refuse(face, "CG-WEB-03", bind, exit_code=69)
+        return _refuse(face, "CG-WEB-03", str(given["bind"]), exit_code=69)
     except KeyboardInterrupt:
         pass
     return 0
@@ -74,27 +65,27 @@ def _refuse(face: Face, code: str, seen: str, *, exit_code: int) -> int:
     return exit_code
 
 
-def _listen(
-    bind: str, hosts: tuple[str, ...], *, certificate: Path | None, key: Path | None, password_file: Path | None
-) -> Listen:
+def _listen(given: Mapping[str, Any]) -> Listen:
     from gateway.web.serve import Listen, secret_of
 
-    address, colon, port = bind.rpartition(":")
+    address, colon, port = str(given["bind"]).rpartition(":")
     if not colon or not port.isdigit() or not 0 < int(port) < 65536:
-        raise ValueError(f"--bind {bind!r} is not ADDRESS:PORT")
-    secret = b"" if password_file is None else secret_of(password_file)
-    return Listen(address.strip("[]"), int(port), hosts, certificate, key, secret)
+        raise ValueError(f"--bind {given['bind']!r} is not ADDRESS:PORT")
+    secret = b"" if given["password_file"] is None else secret_of(given["password_file"])
+    hosts = tuple(given["hosts"])
+    return Listen(address.strip("[]"), int(port), hosts, given["certificate"], given["key"], secret)
 
 
-def _source(face: Face, broker: str | None, *, prefix: str, password_file: Path | None, ca_file: Path | None) -> Source:
+def _source(face: Face, given: Mapping[str, Any]) -> Source:
     from gateway.clock import SystemClock
 
     clock = SystemClock("system")
-    if broker is None:
+    if given["broker"] is None:
         from gateway.cli.socket import path
         from gateway.web.local_source import LocalSource
 
         return LocalSource(path(face), clock=clock)
     from gateway.web.broker_source import BrokerSource, Door
 
-    return BrokerSource(Door.of(broker, password_file=password_file, ca_file=ca_file), prefix=prefix, clock=clock)
+    door = Door.of(given["broker"], password_file=given["broker_password_file"], ca_file=given["broker_ca"])
+    return BrokerSource(door, prefix=given["prefix"], clock=clock)

@@ -103,10 +103,11 @@ class BrokerSource:
         if len(parts) < 3 or not all(ID.fullmatch(part) for part in parts[:2]) or not isinstance(payload, bytes):
             self.foreign += 1
             return
+        if len(payload) > PAYLOAD_MAX:
+            self.foreign += 1
+            return
         try:
             form = msgspec.json.decode(payload, type=dict[str, Any]) if payload else {}
-            if len(payload) > PAYLOAD_MAX:
-                raise ValueError("too long")
             self._route(picture, parts, form)
         except (msgspec.DecodeError, ValueError, KeyError, TypeError, AttributeError):
             self.foreign += 1  # a message of another kind, or a broken one: nothing of it is shown

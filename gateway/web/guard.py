@@ -1,4 +1,4 @@
-"""What stands in front of every request: host, origin, method, size, rate, credentials; and the headers of every answer.
+"""What stands in front of every request: host, origin, method, size, rate, credentials; and the answers' headers.
 
 ASGI middleware without a framework, so that nothing is parsed before it is allowed. Rules: faults.md 2.9 of the design
 (DNS rebinding, cross-site requests, slow and big requests). No request changes anything: only GET and HEAD exist.

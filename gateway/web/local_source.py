@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from contextlib import aclosing
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from gateway.clock import Clock
 from gateway.local import ask, subscribe
@@ -45,7 +45,7 @@ class LocalSource:
             await asyncio.sleep(AGAIN_S)
 
     async def _listen(self, picture: Picture, group: asyncio.TaskGroup) -> None:
-        stream = cast("AsyncIterator[dict[str, Any]]", subscribe(self._path))
+        stream = subscribe(self._path)
         async with aclosing(stream):  # type: ignore[type-var]
             looking_back = None
             async for line in stream:
@@ -90,7 +90,7 @@ class LocalSource:
             await asyncio.sleep(HEALTH_S)
             report = await ask(self._path, {"ask": "health"}, timeout_s=SILENT_S)
             if self._gateway:
-                facts = {key: report[key] for key in _HEALTH if key in report}
+                facts: dict[str, Any] = {key: report[key] for key in _HEALTH if key in report}
                 picture.gateway(self._gateway, {**facts, "t": report.get("t", ""), "up": True})
 
     async def _look_back(self, picture: Picture) -> None:

@@ -22,7 +22,7 @@ def language(asked: str | None, accepted: str) -> str:
     """`en` or `th`: as asked, else as the browser prefers."""
     if asked in LANGUAGES:
         return str(asked)
-    first = accepted.split(",")[0].strip().lower()
+    first = accepted.split(",", maxsplit=1)[0].strip().lower()
     return "th" if first.startswith("th") else "en"
 
 

@@ -140,8 +140,10 @@ class Picture:
                 del self.alarms[next(iter(self.alarms))]
             shown = ("id", "type", "code", "level", "point", "value", "limit", "text", "folded_into")
             self.alarms[key] = {k: line[k] for k in shown if k in line} | {
-                "gateway": gateway, "device": str(line.get("device", "_gateway")), "since": line.get("since") or line["t"],
-            }  # fmt: skip
+                "gateway": gateway,
+                "device": str(line.get("device", "_gateway")),
+                "since": line.get("since") or line["t"],
+            }
             self._changed.add("alarms")
 
     def quiet(self, gateway: str, keep: Iterable[str]) -> None:

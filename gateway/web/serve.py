@@ -112,7 +112,7 @@ def make(source: Source, listen: Listen, *, clock: Clock | None = None) -> tuple
     guard = Guard(pages.app(), rules, mono_s=lambda: clock.mono_ns() / 1e9)
     pages.guard_counts = lambda: guard.refused
     config = uvicorn.Config(
-        guard,  # type: ignore[arg-type]
+        guard,
         host=listen.address,
         port=listen.port,
         http=Protocol,

@@ -234,3 +234,13 @@ def test_rain_per_hour():
 def test_an_empty_window_has_no_figures(one):
     for stream in SIZES:
         assert not Figures([one]).attach(record(one, stream, DAY0, coverage=0.0)).indicators
+
+
+def test_each_pollutant_has_its_own_span():
+    one = site("air", "o3", "no2")
+    figures = Figures([one])
+    for k in range(24):
+        rows = {"o3__mean": 10.0 if k < 16 else 71.0, "no2__mean": 171.0 if k == 23 else 1.0}
+        found = named(figures.attach(record(one, "1h", DAY0 + k * HOUR, **rows)))
+    assert (found["aqi_th_o3"].value, found["aqi_th_o3"].span) == (101, "8h")
+    assert (found["aqi_th_no2"].value, found["aqi_th_no2"].span) == (101, "1h")

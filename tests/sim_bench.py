@@ -1,0 +1,96 @@
+"""Simulated stream devices before the real drivers, in virtual time: what they said, and what was read."""
+
+import asyncio
+
+import virtual_time
+
+from drivers.profile import load
+from drivers.uart.polled import PolledStream, Wire
+from drivers.uart.stream import StreamDevice
+from firmware_sims.faults import Faults
+from firmware_sims.faulty import Faulty
+from firmware_sims.single import DEVICES
+
+NOON_S = 1_795_240_800.0  # 2026-11-21 13:00 in Khon Kaen: traffic on all lanes
+
+
+def made(name, *, faults=()):
+    """The simulated device behind its faults, and the list of what it says."""
+    kind = DEVICES[name]
+    device = Faulty(kind.make(7, kind.unit), Faults(kind.dress, seed=3))
+    for fault in faults:
+        device.faults.switch_on(fault)
+    said = []
+    device.note = said.append
+    return device, said
+
+
+def listen(name, *, seconds, faults=()):
+    """Samples of a device that talks by itself, what it said, and the reader."""
+    device, said = made(name, faults=faults)
+    reader = StreamDevice(load(name))
+    for command in reader.start():
+        device.hear(command, NOON_S)
+    samples, now_s = [], NOON_S
+    while now_s < NOON_S + seconds:
+        data, due_s = device.speak(now_s)
+        if data:
+            samples += reader.feed(data, round(now_s * 1e9))
+        now_s = max(due_s, now_s + 0.001)
+    return samples, said, reader
+
+
+class Bench:
+    """A line on virtual time with a simulated device at its far end."""
+
+    endpoint = "bench"
+
+    def __init__(self, device):
+        self.device = device
+        self._queue = []
+        self._more = asyncio.Event()
+
+    async def write(self, data):
+        loop = asyncio.get_running_loop()
+        for delay_s, reply in self.device.hear(data, NOON_S + loop.time() - 1000.0):
+            loop.call_later(delay_s, self._arrive, reply)
+
+    def _arrive(self, data):
+        self._queue.append((data, asyncio.get_running_loop().time()))
+        self._more.set()
+
+    async def read(self, timeout_s):
+        if not self._queue:
+            self._more.clear()
+            try:
+                await asyncio.wait_for(self._more.wait(), timeout_s)
+            except TimeoutError:
+                return b"", asyncio.get_running_loop().time()
+        queue, self._queue = self._queue, []
+        return b"".join(data for data, _ in queue), queue[0][1]
+
+    def flush(self):
+        queue, self._queue = self._queue, []
+        return b"".join(data for data, _ in queue)
+
+
+def ask(name, *, polls, every_s, faults=()):
+    """Samples of a device that is asked, what it said, and the reader."""
+    device, said = made(name, faults=faults)
+
+    async def scenario():
+        polled = PolledStream(Wire(Bench(device)), load(name), unit=DEVICES[name].unit or 1)
+        samples = []
+        for _ in range(polls):
+            samples += await polled.poll()
+            await asyncio.sleep(every_s)
+        return samples, polled
+
+    samples, polled = virtual_time.run(scenario())
+    return samples, said, polled
+
+
+def named(profile, sample):
+    """Point -> value of what a sample believes."""
+    names = [point.name for point in profile.points(sample.part)]
+    return {name: value for name, value, code in zip(names, sample.values, sample.codes, strict=True) if code < 200}
