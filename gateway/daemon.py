@@ -34,7 +34,7 @@ from gateway.notify import notify, watchdog_s
 from gateway.pipeline import Pipeline, next_epoch
 from gateway.poller import PolledWire, PushWire, Station, Wire
 from gateway.pulse import Pulse
-from gateway.quality import Judge
+from gateway.quality import Judge, Overrides
 from gateway.reading import Event
 from gateway.record import Record
 from gateway.retention import Retention
@@ -63,14 +63,7 @@ class Daemon:
         self.epoch = next_epoch(self.journal.marks, secrets.token_hex(2))
         self.series = tuple(series for item in self.items for series in item.series.values())
         self.pipeline = Pipeline(clock=clock, journal=self.journal, codec=codec, epoch=self.epoch)
-        zone = ZoneInfo(config.gateway.timezone or "UTC")
-        figures = Figures(self.series)
-        self.pipeline.fit(
-            self.series,
-            judge=Judge(self.series),
-            windows=Windows(self.series, config.windows.lengths, zone=zone),
-            attach=figures.attach,
-        )
+        self._fit(loaded)
         self.site = self._site(loaded)
         self.shippers = () if dry_run else tuple(self._shipper(name, loaded, codec) for name in config.sink)
         self.wires = tuple(self._wire(name, bus) for name, bus in config.bus.items())
@@ -98,6 +91,22 @@ class Daemon:
         )
         self._pollers: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
+
+    def _fit(self, loaded: Loaded) -> None:
+        """Quality, windows and figures into the pipeline."""
+        zone = ZoneInfo(loaded.config.gateway.timezone or "UTC")
+        options = {item.id: item.config.options for item in self.items}
+        thresholds = {
+            series.id: Overrides.of(series, warmup_s=item.profile.warmup_s, options=item.config.options)
+            for item in self.items
+            for series in item.series.values()
+        }
+        self.pipeline.fit(
+            self.series,
+            judge=Judge(self.series, thresholds),
+            windows=Windows(self.series, loaded.config.windows.lengths, zone=zone),
+            attach=Figures(self.series, options).attach,
+        )
 
     def _site(self, loaded: Loaded) -> Site:
         gateway = loaded.config.gateway

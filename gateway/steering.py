@@ -62,7 +62,7 @@ class Steering:
         await self._rest()
 
     async def once(self, series: Sequence[Series], *, end: Callable[[], None]) -> int:
-        """Wait until every polled series has given a record (at most three periods), drain, end; 1 if one is missing."""
+        """Wait until every polled series has given a record (at most three periods), drain, end; 1 if not all did."""
         wanted = {one.id for one in series if one.every_ms}
         longest_s = max((one.every_ms or 0 for one in series), default=0) / 1000
         loop = asyncio.get_running_loop()

@@ -38,7 +38,7 @@ class Block:
         self.lines: list[str] = []
         self.said: dict[str, float] = {}
 
-    def value(self, key: str, point: str, form: str) -> None:
+    def value(self, key: str, point: str, *, form: str) -> None:
         """One line: `form` is a printf form with unit, a k before the unit divides by 1000 what is in W."""
         number, _, unit = form.partition("*")
         divide = 1000.0 if unit == "kW" else 1.0
@@ -55,11 +55,11 @@ def _phases(block: Block, forms: tuple[str, str, str], *, suffix: str = "") -> N
     power, volts, amps = forms
     for n, decade in ((1, 20), (2, 40), (3, 60)):
         if power:
-            block.value(f"{decade + 1}.7.0{suffix}", f"power_active_l{n}", power)
+            block.value(f"{decade + 1}.7.0{suffix}", f"power_active_l{n}", form=power)
         if volts:
-            block.value(f"{decade + 12}.7.0{suffix}", f"voltage_l{n}", volts)
+            block.value(f"{decade + 12}.7.0{suffix}", f"voltage_l{n}", form=volts)
         if amps:
-            block.value(f"{decade + 11}.7.0{suffix}", f"current_l{n}", amps)
+            block.value(f"{decade + 11}.7.0{suffix}", f"current_l{n}", form=amps)
 
 
 def dsmr(q: dict[str, float], now_s: float) -> Told:
@@ -67,11 +67,11 @@ def dsmr(q: dict[str, float], now_s: float) -> Told:
     block = Block(q, "1-0:")
     block.lines += ["1-3:0.2.8(50)", f"0-0:1.0.0({_local(now_s)})", "0-0:96.1.1(4B384547303034303436333935353037)"]
     for key, point in (("1.8.1", "energy_import_t1"), ("1.8.2", "energy_import_t2")):
-        block.value(key, point, "%010.3f*kWh")
+        block.value(key, point, form="%010.3f*kWh")
     for key in ("2.8.1", "2.8.2"):
         block.lines.append(f"1-0:{key}(000000.000*kWh)")
     block.lines.append("0-0:96.14.0(0002)")
-    block.value("1.7.0", "power_active", "%06.3f*kW")
+    block.value("1.7.0", "power_active", form="%06.3f*kW")
     block.lines.append("1-0:2.7.0(00.000*kW)")
     _phases(block, ("%06.3f*kW", "%05.1f*V", "%03.0f*A"))
     gas, water = 812.345 + (now_s % 1e7) / 1e5, 96.001 + (now_s % 1e7) / 1e6
@@ -89,10 +89,10 @@ def q3d(q: dict[str, float], _now_s: float) -> Told:
     """An EasyMeter Q3D: mode D, no check value, idle bytes behind the end."""
     block = Block(q, "1-0:")
     block.lines.append("1-0:0.0.0*255(0272031312565)")
-    block.value("1.8.0*255", "energy_import", "%016.7f*kWh")
-    block.value("2.8.0*255", "energy_export", "%016.7f*kWh")
+    block.value("1.8.0*255", "energy_import", form="%016.7f*kWh")
+    block.value("2.8.0*255", "energy_export", form="%016.7f*kWh")
     _phases(block, ("%09.2f*W", "", ""), suffix="*255")
-    block.value("1.7.0*255", "power_active", "%09.2f*W")
+    block.value("1.7.0*255", "power_active", form="%09.2f*W")
     block.lines += ["1-0:96.5.5*255(80)", "0-0:96.1.255*255(1ESY1313002565)"]
     return b"/ESY5Q3DB1024 V3.04\r\n\r\n" + block.text() + b"!\r\n  25803103\r\n", {"": block.said}
 
@@ -102,12 +102,12 @@ def readout(q: dict[str, float]) -> Told:
     block = Block(q, "")
     block.lines += ["F.F(00)", "0.0.0(10412345)"]
     for key, point in (("1.8.1", "energy_import_t1"), ("1.8.2", "energy_import_t2")):
-        block.value(key, point, "%09.2f*kWh")
+        block.value(key, point, form="%09.2f*kWh")
     for key, point in (("1.8.0", "energy_import"), ("2.8.0", "energy_export")):
-        block.value(key, point, "%09.2f*kWh")
-    block.value("1.7.0", "power_active", "%06.2f*kW")
+        block.value(key, point, form="%09.2f*kWh")
+    block.value("1.7.0", "power_active", form="%06.2f*kW")
     _phases(block, ("", "%05.1f*V", "%06.2f*A"))
-    block.value("14.7.0", "frequency", "%04.1f*Hz")
+    block.value("14.7.0", "frequency", form="%04.1f*Hz")
     body = block.text() + b"!\r\n\x03"
     return b"\x02" + body + bytes([xor(body)]), {"": block.said}
 
@@ -136,16 +136,16 @@ def _session(seed: int, _unit: int) -> Stream:
     """A mode C meter that stays at 300 Bd: the request, its identification, the readout after the acknowledgement."""
     now = _three(seed)
 
-    def identify(stream: Stream, _match: re.Match[bytes], now_s: float) -> Told:
+    def _identify(stream: Stream, _match: re.Match[bytes], now_s: float) -> Told:
         stream.memory["called_s"] = now_s
         return IDENT, {}
 
-    def read(stream: Stream, _match: re.Match[bytes], now_s: float) -> Told:
+    def _read(stream: Stream, _match: re.Match[bytes], now_s: float) -> Told:
         if now_s - stream.memory.pop("called_s", float("-inf")) > 120:
             return b"", {}  # nobody called, or the session ran out
         return readout(now(now_s))
 
-    replies = [(re.compile(rb"/\?0*1?!\r\n"), identify), (exactly("063030300D0A"), read)]
+    replies = [(re.compile(rb"/\?0*1?!\r\n"), _identify), (exactly("063030300D0A"), _read)]
     return Stream("iec62056-21", replies=replies, delay_s=0.2)
 
 

@@ -135,7 +135,7 @@ class _Chain:
     words: dict[int, bytes] = field(default_factory=dict)
     at: int = 0
 
-    def add(self, model: int, length: int, lines: Iterable[str]) -> None:
+    def add(self, model: int, length: int, *, lines: Iterable[str]) -> None:
         """One model of `length` registers behind its two registers of header."""
         head = [f"0 u16 1 ={model} ={length}"]
         cells, constants = rows([*head, *lines], _Style(), base=self.at)
@@ -151,7 +151,7 @@ class _Chain:
         for (offset, registers), entry in zip(_COMMON_WORDS, words, strict=True):
             self.words |= text(begin + offset, entry, registers=registers)
         self.words |= text(begin + 34, "", registers=8)
-        self.add(1, length, [f"66 u16 1 ={address}"])
+        self.add(1, length, lines=[f"66 u16 1 ={address}"])
 
 
 def _sunspec(name: str, seed: int, unit_id: int) -> Simulated:
@@ -161,11 +161,11 @@ def _sunspec(name: str, seed: int, unit_id: int) -> Simulated:
     chain.cells, chain.constants, chain.at = marker, dict(constants), chain.at + 2
     chain.common(table["common"], table["words"], address=unit_id)
     if "silent" in table:  # a first meter whose values are all "not implemented"
-        chain.add(table["silent"], 105, [])
+        chain.add(table["silent"], 105, lines=[])
     for model in table["model"]:
         if "words" in model:
             chain.common(65, model["words"], address=unit_id)
-        chain.add(model["id"], model["length"], model["row"])
+        chain.add(model["id"], model["length"], lines=model["row"])
     end, constants = rows([f"0 u16 1 ={_END} =0"], _Style(), base=chain.at)
     return RegisterUnit(
         name,

@@ -36,7 +36,7 @@ def between(lanes: tuple[Lane, ...], start_s: float, *, end_s: float) -> list[Ve
     )
 
 
-def fresh(stream: Stream, lanes: tuple[Lane, ...], now_s: float) -> list[Vehicle]:
+def fresh(stream: Stream, lanes: tuple[Lane, ...], *, now_s: float) -> list[Vehicle]:
     """The vehicles since this was last asked, of at most the last minute."""
     start_s = max(stream.memory.get("seen_s", now_s - 10), now_s - 60)
     stream.memory["seen_s"] = now_s
@@ -140,7 +140,7 @@ def _g4_zone(seen: list[Vehicle]) -> dict[str, int]:
 
 def _g4_event(lanes: tuple[Lane, ...], stream: Stream, now_s: float) -> Told:
     data, said = b"", {}
-    for seen in fresh(stream, lanes, now_s)[:1]:
+    for seen in fresh(stream, lanes, now_s=now_s)[:1]:
         length, speed, dwell = round(seen.length_m * 10), min(round(seen.speed_kmh), 255), busy_ms(seen)
         body = bytes([seen.lane, seen.klass, length, speed]) + dwell.to_bytes(2) + b"\x25" + _stamp(seen.at_s) + b"\0"
         data = g4_frame(0x5E, body, unit=stream.unit)
@@ -192,7 +192,7 @@ def _adec(lanes: tuple[Lane, ...], stream: Stream, match: re.Match[bytes], now_s
     control, unit, check = match[0][1:4]
     if unit != stream.unit or (control + unit) & 0xFF != check or control & 0x0F != 8:
         return NOTHING
-    waiting = fresh(stream, lanes[:1], now_s)
+    waiting = fresh(stream, lanes[:1], now_s=now_s)
     if not waiting:
         return b"\xe5", {}
     seen = waiting[0]
@@ -219,9 +219,9 @@ def _dxm(lanes: tuple[Lane, ...], _stream: Stream, match: re.Match[bytes], now_s
 
 
 def _natch(lanes: tuple[Lane, ...], stream: Stream, now_s: float) -> Told:
-    """One event a time; the last one again until it is acknowledged, but only after five seconds."""
+    """One event a time."""
     memory = stream.memory
-    waiting = fresh(stream, lanes, now_s)
+    waiting = fresh(stream, lanes, now_s=now_s)
     if not waiting:
         return NOTHING
     seen = waiting[0]
@@ -234,7 +234,7 @@ def _natch(lanes: tuple[Lane, ...], stream: Stream, now_s: float) -> Told:
 
 
 def _icoms(lanes: tuple[Lane, ...], stream: Stream, now_s: float) -> Told:
-    waiting = fresh(stream, lanes[:1], now_s)
+    waiting = fresh(stream, lanes[:1], now_s=now_s)
     if not waiting:
         return NOTHING
     seen = waiting[0]

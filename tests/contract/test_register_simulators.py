@@ -1,6 +1,6 @@
 """Every Modbus profile reads its simulated device: what was served is what is read, and nothing is missing.
 
-The register maps of the simulators (firmware_sims/models.toml) were written from the data sheets, not from the profiles.
+The simulators' register maps (firmware_sims/models.toml) were written from the data sheets, not from the profiles.
 """
 
 import math
