@@ -1,10 +1,25 @@
-"""What a poller holds: devices on a wire, whatever they speak."""
+"""What a poller holds: devices on a wire, whatever they speak.
+
+`Polled` and `Pushing` are what every device is. The others are what some can do beside that; a poller asks for them
+with `isinstance`.
+"""
 
 from __future__ import annotations
 
+from collections import deque
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from drivers.sample import Sample
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One fingerprint held against a device: whether it `holds`, and what was `seen` (a number, a text, an error)."""
+
+    means: str
+    holds: bool
+    seen: str
 
 
 @runtime_checkable
@@ -28,3 +43,31 @@ class Pushing(Protocol):
 
     def feed(self, data: bytes, t_mono_ns: int) -> tuple[Sample, ...]:
         """Samples of all frames completed by `data`, whose first byte arrived at `t_mono_ns`."""
+
+
+@runtime_checkable
+class Acknowledging(Protocol):
+    """A pushing device that waits for acknowledgements: `replies` are to be sent, oldest first."""
+
+    replies: deque[bytes]
+
+
+@runtime_checkable
+class Excusing(Protocol):
+    """A polled device that may have nothing to tell: after a poll without samples `failure` is "" if it answered."""
+
+    failure: str
+
+
+@runtime_checkable
+class Addressed(Polled, Protocol):
+    """A device on a shared wire whose master knows whether it answers, and who can be asked who it is."""
+
+    def doubt_s(self) -> float:
+        """Seconds of the wire's time that the next poll may waste: 0 while the device answers or is not asked."""
+
+    async def poll_now(self) -> tuple[Sample, ...]:
+        """As `poll`, for a person who waits: before other reads, and not held up by the device's rest."""
+
+    async def identify(self) -> tuple[Finding, ...]:
+        """All fingerprints of its profile held against it. Raises `LinkError`."""

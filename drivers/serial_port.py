@@ -6,8 +6,10 @@ processes while TIOCEXCL alone lets root in; ptys and CDC-ACM refuse the low-lat
 
 from __future__ import annotations
 
+import array
 import asyncio
 import errno
+import fcntl
 import os
 import stat
 import termios
@@ -74,6 +76,18 @@ class SerialLink:
         loop = asyncio.get_running_loop()
         self._port, self._fd, self._inbox = port, port.fileno(), Inbox(loop)
         loop.add_reader(self._fd, self._readable)
+
+    def receive_errors(self) -> tuple[int, int, int] | None:
+        """Framing errors, parity errors and breaks that the driver has counted; None where it counts nothing.
+
+        TIOCGICOUNT (linux/serial.h, serial_icounter_struct): pyserial hides the errors themselves.
+        """
+        counts = array.array("i", bytes(80))
+        try:
+            fcntl.ioctl(self._fd, termios.TIOCGICOUNT, counts)
+        except (OSError, ValueError):
+            return None
+        return counts[6], counts[8], counts[9]
 
     async def write(self, data: bytes) -> None:
         """Hand `data` to the driver. Raises `LinkLost`."""

@@ -160,6 +160,7 @@ class Daemon:
                 "id": self.site.gateway,
                 "city": self.site.city,
                 "name": self.site.name,
+                "location": self.site.location,
                 "version": __version__,
                 "epoch": self.epoch,
             },

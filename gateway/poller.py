@@ -9,15 +9,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, Protocol
 
-from drivers.device import Polled, Pushing
+from drivers.device import Acknowledging, Excusing, Polled, Pushing
 from drivers.errors import LinkError
-from drivers.link import Link
+from drivers.link import Link, SerialLink
 from drivers.sample import FIRST_BAD, Code, Sample
+from gateway.due import choose
 from gateway.reading import Series
+from gateway.station import Station
+from gateway.traffic import Traffic
+
+__all__ = ["PolledWire", "PushWire", "Station", "Way", "Wire"]
 
 LOG: Final = logging.getLogger("citygate.poll")
 REOPEN_S: Final = 5.0
@@ -41,36 +45,6 @@ Take = Callable[[Series, Sample], None]
 Say = Callable[[str, str, str, str], None]
 
 
-@dataclass(slots=True)
-class Station:
-    """A configured device on its wire, with its series by part and its figures."""
-
-    id: str
-    every_s: float
-    series: Mapping[str, Series]
-    device: Polled | Pushing
-    silence_s: float = 0.0
-    due_s: float = 0.0
-    asked_s: float = 0.0
-    polls: int = 0
-    failed: int = 0
-    missed: int = 0
-    heard_s: float | None = None
-    undeclared: dict[str, int] = field(default_factory=dict)
-
-    def failure(self, now_s: float, code: Code) -> tuple[Sample, ...]:
-        """Failed samples for all parts, at `now_s`."""
-        return tuple(
-            Sample.failed(round(now_s * 1e9), count=len(series.points), code=code)
-            if not part
-            else Sample(
-                round(now_s * 1e9), (float("nan"),) * len(series.points), (int(code),) * len(series.points), part
-            )
-            for part, series in self.series.items()
-            if series.every_ms is not None
-        )
-
-
 class Wire:
     """What polled and listening wires have in common: opening, losing, reopening, and handing samples on."""
 
@@ -84,6 +58,7 @@ class Wire:
         self._take = take
         self._say = say
         self._failures = 0
+        self._traffic = Traffic()
         self.undeclared: Callable[[Station, str], None] = lambda _station, _part: None
 
     async def run(self) -> None:
@@ -109,6 +84,8 @@ class Wire:
         if self.state == "down":
             self._say(self.name, "CG-BUS-01", "cleared", f"{self.way.endpoint} is open again")
         self.state, self.fact, self._failures = "up", "", 0
+        for station in self.stations:
+            station.proven = False
 
     def _down(self, error: LinkError) -> None:
         self._failures = min(self._failures + 1, 8)
@@ -124,13 +101,13 @@ class Wire:
         while True:
             self.beat_s = now_s = loop.time()
             for station in self.stations:
-                if station.every_s and station.due_s <= now_s:
+                if station.period_s and station.due_s <= now_s:
                     station.failed += 1
                     self.deliver(station, station.failure(now_s, Code.ABSENT))
                     self.reschedule(station, now_s)
             if now_s >= until_s:
                 return
-            due_s = min((s.due_s for s in self.stations if s.every_s), default=until_s)
+            due_s = min((s.due_s for s in self.stations if s.period_s), default=until_s)
             await asyncio.sleep(max(0.0, min(until_s, due_s) - now_s))
 
     def deliver(self, station: Station, samples: Sequence[Sample]) -> None:
@@ -148,30 +125,32 @@ class Wire:
         """Lay each station's schedule on the wall clock's slots, `PHASE` behind their start; monotonic from then on."""
         now_s = asyncio.get_running_loop().time()
         for station in self.stations:
-            if station.every_s:
-                into_s = (wall_ms / 1000.0) % station.every_s
-                station.due_s = now_s + (station.every_s * (1.0 + PHASE) - into_s) % station.every_s
+            if station.period_s:
+                into_s = (wall_ms / 1000.0) % station.period_s
+                station.due_s = now_s + (station.period_s * (1.0 + PHASE) - into_s) % station.period_s
 
     def reschedule(self, station: Station, now_s: float) -> None:
         """The next due time on the grid; periods that have passed meanwhile are missed, not caught up."""
-        station.due_s += station.every_s
+        station.due_s += station.period_s
         if station.due_s <= now_s:
-            passed = int((now_s - station.due_s) / station.every_s) + 1
+            passed = int((now_s - station.due_s) / station.period_s) + 1
             station.missed += passed
-            station.due_s += passed * station.every_s
+            station.due_s += passed * station.period_s
 
     def report(self) -> dict[str, Any]:
         """The wire's part of health and of the snapshot."""
-        return {"state": self.state, "endpoint": self.way.endpoint, **({"fact": self.fact} if self.fact else {})}
+        told = {"state": self.state, "endpoint": self.way.endpoint, **({"fact": self.fact} if self.fact else {})}
+        return told | self._traffic.report(self.way, self.stations, asyncio.get_running_loop().time())
 
 
 class PolledWire(Wire):
-    """Earliest deadline first over devices that are asked; technicians' reads go between polls."""
+    """Devices that are asked, in the order of `gateway.due`; technicians' reads go between polls."""
 
     def __init__(self, name: str, *, way: Way, stations: Sequence[Station], take: Take, say: Say) -> None:
         super().__init__(name, way=way, stations=stations, take=take, say=say)
         self._asks: asyncio.Queue[tuple[Station, asyncio.Future[tuple[Sample, ...]]]] = asyncio.Queue(ASKS)
         self._asked = asyncio.Event()
+        self._strangers: set[str] = set()
 
     async def serve(self) -> None:
         """Poll what is due, answer what is asked, else sleep."""
@@ -181,37 +160,54 @@ class PolledWire(Wire):
             if not self._asks.empty():
                 await self._answer()
                 continue
-            station = self._next(now_s)
+            station, unasked = choose(self.stations, now_s)
+            for silent in unasked:
+                silent.failed += 1
+                self.deliver(silent, silent.failure(now_s, Code.TIMEOUT))
+                self.reschedule(silent, now_s)
             if station is not None:
-                await self._poll(station)
+                await self._poll(station, _polled(station).poll)
                 self.reschedule(station, loop.time())
                 continue
             self._asked.clear()
-            due_s = min((one.due_s for one in self.stations), default=now_s + 5.0)
+            due_s = min((one.due_s for one in self.stations if one.due_s > now_s), default=now_s + 5.0)
             timer = loop.call_at(min(due_s, now_s + 5.0), self._asked.set)
             await self._asked.wait()
             timer.cancel()
 
-    def _next(self, now_s: float) -> Station | None:
-        """Of those that are due, the one with the earliest deadline; under overload the one that waited longest."""
-        due = [station for station in self.stations if station.due_s <= now_s]
-        return min(due, key=lambda one: (one.due_s + one.every_s, one.asked_s), default=None)
-
-    async def _poll(self, station: Station) -> tuple[Sample, ...]:
-        station.asked_s = asyncio.get_running_loop().time()
-        samples = await _polled(station).poll()
+    async def _poll(self, station: Station, poll: Callable[[], Awaitable[tuple[Sample, ...]]]) -> tuple[Sample, ...]:
+        loop = asyncio.get_running_loop()
+        station.begin(loop.time())
+        if station.addressed is None or station.addressed.doubt_s():
+            station.tried_s = station.asked_s
+        samples = await poll()
+        self._traffic.busy_s += loop.time() - station.asked_s
         station.polls += 1
-        if any(code < FIRST_BAD for sample in samples for code in sample.codes):
-            station.heard_s = asyncio.get_running_loop().time()
+        if _heard(station, samples):
+            station.answered(loop.time())
+            if not station.proven and not await self._identified(station):
+                samples = station.failure(loop.time(), Code.ABSENT)
         else:
             station.failed += 1
         self.deliver(station, samples)
         return samples
 
+    async def _identified(self, station: Station) -> bool:
+        """Whether a device that answers after its wire came back is the one that was believed before."""
+        wrong = station.judge(() if station.addressed is None else await station.addressed.identify())
+        if wrong is not None and station.id not in self._strangers:
+            self._strangers.add(station.id)
+            self._say(station.id, "CG-BUS-06", "raised", f"{wrong.means}: {wrong.seen}")
+        if station.proven and station.id in self._strangers:
+            self._strangers.discard(station.id)
+            self._say(station.id, "CG-BUS-06", "cleared", "its identity holds again")
+        return station.proven
+
     async def _answer(self) -> None:
         station, answer = self._asks.get_nowait()
+        poll = _polled(station).poll if station.addressed is None else station.addressed.poll_now
         try:
-            samples = await self._poll(station)
+            samples = await self._poll(station, poll)
         except LinkError as error:
             answer.set_exception(error)
             raise
@@ -234,6 +230,7 @@ class PushWire(Wire):
     def __init__(self, name: str, *, link: Link, stations: Sequence[Station], take: Take, say: Say) -> None:
         super().__init__(name, way=link, stations=stations, take=take, say=say)
         self.link = link
+        self._char_s = link.line.char_s if isinstance(link, SerialLink) else 0.0
 
     async def serve(self) -> None:
         """Send the start commands, then listen; silence beyond the profile's bound gives stale samples on time."""
@@ -248,7 +245,9 @@ class PushWire(Wire):
             self.beat_s = now_s = loop.time()
             due_s = max(heard_s + quiet_s, station.due_s) if station.every_s else now_s + 5.0
             data, first_s = await self.link.read(max(0.01, min(due_s - now_s, 5.0)))
+            self._traffic.busy_s += len(data) * self._char_s
             samples = device.feed(data, round(first_s * 1e9)) if data else ()
+            await self._acknowledge(device)
             if samples:
                 heard_s = station.heard_s = loop.time()
                 station.polls += len(samples)
@@ -258,6 +257,18 @@ class PushWire(Wire):
                 self.deliver(station, station.failure(loop.time(), Code.STALE))
                 station.due_s = max(station.due_s, heard_s + quiet_s)
                 self.reschedule(station, loop.time())
+
+    async def _acknowledge(self, device: Pushing) -> None:
+        if isinstance(device, Acknowledging):
+            while device.replies:
+                await self.link.write(device.replies.popleft())
+
+
+def _heard(station: Station, samples: Sequence[Sample]) -> bool:
+    """Whether the device answered: something good came, or it says itself that it had nothing new."""
+    if samples:
+        return any(code < FIRST_BAD for sample in samples for code in sample.codes)
+    return isinstance(station.device, Excusing) and not station.device.failure
 
 
 def _polled(station: Station) -> Polled:

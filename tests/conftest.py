@@ -2,4 +2,28 @@
 
 from parts import certificates, influx1, mosquitto, victoria
 
-__all__ = ["certificates", "influx1", "mosquitto", "victoria"]
+from firmware_sims.pytest_plugin import (
+    cg_bench,
+    cg_broker,
+    cg_bus,
+    cg_clock,
+    cg_daemon,
+    cg_database,
+    cg_device,
+    cg_faults,
+)
+
+__all__ = [
+    "certificates",
+    "cg_bench",
+    "cg_broker",
+    "cg_bus",
+    "cg_clock",
+    "cg_daemon",
+    "cg_database",
+    "cg_device",
+    "cg_faults",
+    "influx1",
+    "mosquitto",
+    "victoria",
+]

@@ -216,6 +216,9 @@ EXAMPLES = [
         HEX("424D001C001B00210029001A002100292BFB04BE006B00100004000467000446"),
         {"pm1": 26, "pm2_5": 33, "pm10": 41, "particles_0_3": 112.59, "particles_10_0": 0.04},
     ),
+    Example("maxbotix-hrxl-10m", b"R4321\r", {"distance": 4.321}),
+    Example("houston-dr500-metric", HEX("F3322D3896FC"), {"speed": 45}),
+    Example("dfrobot-a02yyuw", HEX("FF07A1A7"), {"distance": 1.953}),
     Example(
         "plantower-pms3003",
         HEX("424d001400010001000100010001000100000000005100fa"),

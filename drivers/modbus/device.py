@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import nan
 from operator import itemgetter
 from typing import Any, Final
 
 import msgspec
 
+from drivers.device import Finding
 from drivers.errors import BadFrame, DeviceRefused, NoReply, ProfileError
 from drivers.modbus.decode import BlockDecoder
 from drivers.modbus.envelope import BIT_TABLES
+from drivers.modbus.identity import Fetched, hold
 from drivers.modbus.master import Answer, Master, Priority
 from drivers.modbus.plan import Block, Cost, cost, plan
-from drivers.profile import Fingerprint, Profile, Row, Where, where
+from drivers.profile import Profile, Row, Where, where
 from drivers.sample import Code, Sample
 
 ILLEGAL: Final = (2, 3)
@@ -30,17 +32,8 @@ LESSONS: Final = 3
 RETRIES: Final = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One fingerprint held against a device: whether it `holds`, and what was `seen` (a number, a text, an error)."""
-
-    means: str
-    holds: bool
-    seen: str
-
-
 class RegisterDevice:
-    """One Modbus device that is polled. Implements `drivers.device.Polled`.
+    """One Modbus device that is polled. Implements `drivers.device.Addressed`.
 
     Args:
         master: the owner of its wire, opened and closed by whoever owns it.
@@ -111,13 +104,25 @@ class RegisterDevice:
                 samples, _ = await self._round()
         return samples
 
+    async def poll_now(self) -> tuple[Sample, ...]:
+        """As `Addressed.poll_now`."""
+        usual, self._priority = self._priority, Priority.PERSON
+        try:
+            return await self.poll()
+        finally:
+            self._priority = usual
+
+    def doubt_s(self) -> float:
+        """As `Addressed.doubt_s`."""
+        return self._master.doubt_s(self.unit)
+
     async def identify(self) -> tuple[Finding, ...]:
         """All fingerprints of the profile held against the device, one read each, at the priority of polls.
 
         Raises:
             LinkError: the wire is gone.
         """
-        return tuple([await self._hold(mark) for mark in self.profile.fingerprint])
+        return tuple([await hold(self._fetch, mark) for mark in self.profile.fingerprint])
 
     async def _round(self) -> tuple[tuple[Sample, ...], list[Block]]:
         values: list[float] = []
@@ -147,11 +152,11 @@ class RegisterDevice:
             first_s = asyncio.get_running_loop().time()
         return self._samples(values, codes, t_mono_ns=round(first_s * 1e9)), illegal
 
-    async def _ahead(self) -> list[Answer | Code | None]:
+    async def _ahead(self) -> list[Fetched]:
         """All blocks at once; the master keeps to the device's number of outstanding requests."""
         return await asyncio.gather(*[self._fetch(block) for block, _ in self._blocks])
 
-    async def _fetch_around(self, block: Block) -> Answer | Code | None:
+    async def _fetch_around(self, block: Block) -> Fetched:
         """As `_fetch`; where the device still owes an answer of that length, in two reads of other lengths."""
         if not self._master.held(self.unit, block.table, count=block.count):
             return await self._fetch(block)
@@ -176,7 +181,7 @@ class RegisterDevice:
             self._wheres[n].address < address < self._wheres[n].address + self._wheres[n].count for n in block.values
         )
 
-    async def _fetch(self, block: Block) -> Answer | Code | None:
+    async def _fetch(self, block: Block) -> Fetched:
         """The block's answer, or the code of its failure; None where the device knows no such address."""
         try:
             return await self._master.read(
@@ -269,23 +274,6 @@ class RegisterDevice:
                 return True
         half = len(values) // 2
         return await self._bisect(values[:half], bad) and await self._bisect(values[half:], bad)
-
-    async def _hold(self, mark: Fingerprint) -> Finding:
-        place = where(mark.read)
-        needed = 0 if mark.text is None else (len(mark.text.encode()) + 1) // 2
-        count = max(place.count, mark.registers, needed)
-        block = Block(place.table, place.address, count, (0,))
-        got = await self._fetch(block)
-        if not isinstance(got, Answer):
-            return Finding(mark.means, holds=False, seen="refused" if got is None else got.text)
-        if mark.text is not None:
-            text = got.data.decode("latin-1").rstrip("\0 ")
-            return Finding(mark.means, holds=text.startswith(mark.text), seen=text)
-        values, _ = BlockDecoder(block, [Row(point="", read=mark.read)]).decode(got.data)
-        holds = mark.equals is None or values[0] == mark.equals
-        if mark.between is not None:
-            holds = holds and mark.between[0] <= values[0] <= mark.between[1]
-        return Finding(mark.means, holds=holds, seen=f"{values[0]:g}")
 
 
 _ONE_READ: Final = Cost(1.0, 0.0)

@@ -21,7 +21,7 @@ from drivers.modbus.hunt import Frame
 from drivers.modbus.rtu import RtuWire
 from drivers.modbus.tcp import TcpWire
 from drivers.modbus.turns import Priority, Turns
-from drivers.modbus.unit import FIRST_GAP_S, LAST_GAP_S, OPEN_AFTER, Unit, UnitCounters
+from drivers.modbus.unit import DEAD_SHARE, Unit, UnitCounters
 from drivers.modbus.wire import Answer, Refusal, Wire
 from drivers.profile import Limits
 
@@ -30,6 +30,7 @@ __all__ = ["Answer", "Master", "Priority", "WireCounters"]
 _Key: TypeAlias = tuple[int, str, int, int]
 REQUESTS: Final = 4096
 SLICE_S: Final = 0.05
+PROBE_S: Final = 0.1  # what a request in vain takes beside the wait: itself, silence, the adapter's delay
 NO_LIMITS: Final = Limits()
 
 
@@ -77,7 +78,7 @@ class Master:
         framing: Literal["rtu", "tcp"] = "rtu",
         line: LineSettings | None = None,
         echo: bool = False,
-        dead_share: float = 0.05,
+        dead_share: float = DEAD_SHARE,
     ) -> None:
         self.endpoint = link.endpoint
         self.line = link.line if line is None and isinstance(link, SerialLink) else line
@@ -145,6 +146,12 @@ class Master:
         debt = None if state is None or not state.debts else state.debts.get(shape_of(table, count))
         return debt is not None and debt.held_until_s > asyncio.get_running_loop().time()
 
+    def doubt_s(self, unit: int) -> float:
+        """Seconds of the wire's time that the next read of `unit` may waste: 0 while it answers or is not asked."""
+        state = self._units.get(unit)
+        wait_s = 0.0 if state is None else state.doubt_s(asyncio.get_running_loop().time())
+        return wait_s and wait_s + PROBE_S
+
     def counters(self) -> WireCounters:
         """The figures now."""
         now_s = asyncio.get_running_loop().time()
@@ -174,7 +181,7 @@ class Master:
         owed = bool(state.debts) and state.owes_function(request.function)
         wire.sent_s = 0.0
         try:
-            answer = await wire.exchange(request, timeout_s=state.timeout_s, owed=owed)
+            answer = await wire.exchange(request, timeout_s=state.patience_s, owed=owed)
         except Refusal as refusal:
             state.refused += 1
             state.answered(refusal.reply_s, now_s=asyncio.get_running_loop().time())
@@ -197,11 +204,10 @@ class Master:
             state.quarantine(sent_s=sent_s)
         elif isinstance(error, NoReply):
             state.missed(sent_s=sent_s)
-            if state.failures >= OPEN_AFTER:
+            if state.silent:
                 now_s = asyncio.get_running_loop().time()
-                dead = sum(unit.failures >= OPEN_AFTER for unit in self._units.values())
-                gap_s = min(max(2 * state.gap_s, FIRST_GAP_S), LAST_GAP_S)
-                state.rest(max(gap_s, dead * (now_s - sent_s) / self.dead_share), now_s=now_s)
+                dead = sum(unit.silent for unit in self._units.values())
+                state.rest(now_s=now_s, dead=dead, dead_share=self.dead_share)
 
     async def _settle(self, request: Request, state: Unit) -> None:
         """As long as the unit owes an answer of this shape, ask for one of another shape first."""
@@ -240,7 +246,7 @@ class Master:
                     self._turns.give()
                 wait_s = state.wait_s(shape, now_s=loop.time(), person=person)
             if loop.time() + wait_s > give_up_s:
-                why = "rests" if state.failures >= OPEN_AFTER else "is in quarantine"
+                why = "rests" if state.silent else "is in quarantine"
                 raise NoReply(f"not asked: unit {state.number} {why} for another {wait_s:.1f} s")
             if wait_s > 0:
                 await asyncio.sleep(min(wait_s, SLICE_S))

@@ -15,6 +15,7 @@ from typing import Final
 from drivers.errors import ProfileError
 from drivers.line import LineSettings
 from drivers.modbus.envelope import BIT_TABLES
+from drivers.modbus.unit import DEAD_SHARE
 from drivers.profile import Limits, Where
 
 REQUEST_CHARS: Final = 8
@@ -164,7 +165,7 @@ def seconds(load: Load, line: LineSettings | None) -> float:
     return sum(price.of(block.data_bytes) for block in load.blocks)
 
 
-def budget(loads: Sequence[Load], line: LineSettings | None, *, dead_share: float = 0.05) -> Budget:
+def budget(loads: Sequence[Load], line: LineSettings | None, *, dead_share: float = DEAD_SHARE) -> Budget:
     """The budget of one wire; `line` None for TCP, one request outstanding."""
     each = {load.name: seconds(load, line) for load in loads}
     share = {load.name: each[load.name] / load.every_s for load in loads}

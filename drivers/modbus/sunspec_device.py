@@ -10,9 +10,10 @@ import asyncio
 import struct
 from typing import Final
 
+from drivers.device import Finding
 from drivers.errors import BadFrame, DeviceRefused, NoReply, ReplyError
 from drivers.modbus import sunspec
-from drivers.modbus.master import Master
+from drivers.modbus.master import Master, Priority
 from drivers.profile import Profile
 from drivers.sample import Code, Sample
 from drivers.uart.family import Facts
@@ -34,7 +35,7 @@ def choose(models: tuple[sunspec.Model, ...], variant: str) -> sunspec.Model | N
 
 
 class SunspecDevice:
-    """One SunSpec model of one unit. Follows `drivers.device.Polled`.
+    """One SunSpec model of one unit. Follows `drivers.device.Addressed`.
 
     The chain is walked at the first poll and again after a refusal or a header that no longer fits: firmware updates
     and a setting (integer or float models) move models.
@@ -48,6 +49,23 @@ class SunspecDevice:
         self._rows = Rows(profile)
         self._patience_s = patience_s
         self._t_first_s = 0.0
+        self._priority = Priority.POLL
+
+    def doubt_s(self) -> float:
+        """As `Addressed.doubt_s`."""
+        return self._master.doubt_s(self.unit)
+
+    async def poll_now(self) -> tuple[Sample, ...]:
+        """As `Addressed.poll_now`."""
+        self._priority = Priority.PERSON
+        try:
+            return await self.poll()
+        finally:
+            self._priority = Priority.POLL
+
+    async def identify(self) -> tuple[Finding, ...]:
+        """Nothing beyond each poll: the model's header stands before its values and is checked with them."""
+        return ()
 
     async def poll(self) -> tuple[Sample, ...]:
         """One poll; what failed is marked.
@@ -83,6 +101,7 @@ class SunspecDevice:
             address=address,
             count=count,
             limits=self.profile.limits,
+            priority=self._priority,
             patience_s=self._patience_s,
         )
         self._t_first_s = answer.t_first_s

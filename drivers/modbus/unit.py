@@ -44,8 +44,13 @@ FEW: Final = 8
 FLOOR_S: Final = 0.25
 CEILING_S: Final = 10.0
 OPEN_AFTER: Final = 3
+PROBATION: Final = 30  # answers after which a unit that had fallen silent is trusted as before
+DEAD_SHARE: Final = 0.02  # of the wire's time, for all units together that do not answer
+FLAPPING_SHARE: Final = 0.1  # of the wire's time, for a unit that fell silent again after it had come back
 FIRST_GAP_S: Final = 1.0
-LAST_GAP_S: Final = 60.0
+LAST_GAP_S: Final = 15.0
+CHEAP_S: Final = 0.2  # a silent unit's late answer is heard between other reads: no need to wait long for it
+FULL_EVERY: Final = 8  # but every so many attempts the wait is a full one
 SHAPES: Final = 64
 
 
@@ -93,6 +98,7 @@ class Unit:
     closed_until_s: float = 0.0
     rests_until_s: float = 0.0
     failures: int = 0
+    probation: int = 0
     gap_s: float = 0.0
     transactions: int = 0
     answers: int = 0
@@ -122,12 +128,31 @@ class Unit:
         """The longest that an answer is believed to take: the length of the quarantine."""
         return 1.5 * max(self.timeout_s, max(self.replies_s, default=0.0))
 
+    @property
+    def silent(self) -> bool:
+        """The breaker is open: it did not answer lately. One miss is enough for a unit that came back just now."""
+        return self.failures >= (1 if self.probation else OPEN_AFTER)
+
+    @property
+    def patience_s(self) -> float:
+        """How long the next request waits: the learned time, or little where an answer is not likely."""
+        if not self.silent or self.failures % FULL_EVERY == 0:
+            return self.timeout_s
+        return min(self.timeout_s, max(CHEAP_S, 2 * max(self.replies_s, default=0.0)))
+
+    def doubt_s(self, now_s: float) -> float:
+        """Time that the next request may waste; 0 for a unit that answers, or would not be asked now."""
+        asked = max(self.closed_until_s, self.rests_until_s) <= now_s
+        return self.patience_s if self.silent and asked else 0.0
+
     def answered(self, reply_s: float, *, now_s: float) -> None:
         """An answer that was asked for has come, `reply_s` after the request had left: nothing older is owed."""
         self.answers += 1
         if self.debts:
             self._prove(tuple(self.debts), now_s=now_s)
+        self.probation = max(0, self.probation - 1)
         if self.failures or self.closed_until_s:
+            self.probation = PROBATION if self.silent else self.probation
             self.failures = 0
             self.gap_s = self.closed_until_s = self.rests_until_s = 0.0
         if self.limits.turnaround_ms:
@@ -135,11 +160,12 @@ class Unit:
         self._learn(reply_s)
 
     def missed(self, *, sent_s: float) -> None:
-        """No answer in time: quarantine, and patience again."""
+        """No answer in time: quarantine, and twice the patience, up to the profile's."""
         self.timeouts += 1
         self.failures += 1
         self.quarantine(sent_s=sent_s)
-        self.timeout_s = min(max(self.timeout_s, self.first_s), self._ceiling_s)
+        if self.timeout_s < self.first_s:
+            self.timeout_s = min(2 * self.timeout_s, self.first_s)
 
     def quarantine(self, *, sent_s: float) -> None:
         """Not to be asked until its worst reply time has passed."""
@@ -157,10 +183,11 @@ class Unit:
         self.debts.pop(shape, None)
         self.debts[shape] = Debt(sent_s, sent_s + hold_s)
 
-    def rest(self, gap_s: float, *, now_s: float) -> None:
-        """The breaker: not to be asked for `gap_s`, except by a person."""
-        self.gap_s = gap_s
-        self.rests_until_s = now_s + gap_s
+    def rest(self, *, now_s: float, dead: int, dead_share: float) -> None:
+        """The breaker: only a person asks until the next attempt is within the share of the `dead` units."""
+        self.gap_s = min(max(2 * self.gap_s, FIRST_GAP_S), LAST_GAP_S)
+        share = dead_share if self.failures >= OPEN_AFTER else FLAPPING_SHARE
+        self.rests_until_s = now_s + max(self.gap_s, dead * self.patience_s / share)
 
     def came_late(self, shape: Shape, *, code: int, t_s: float) -> bool:
         """An answer that nobody waits for: pay the debt it belongs to and prove those before it; false if unknown."""
@@ -174,6 +201,7 @@ class Unit:
         self.late += 1
         self._prove(debts[: debts.index(owed)], now_s=t_s)
         self._learn(t_s - self.debts.pop(owed).sent_s)
+        self.probation = PROBATION if self.silent else self.probation
         self.failures = 0
         self.gap_s = self.rests_until_s = 0.0
         if not self.debts:

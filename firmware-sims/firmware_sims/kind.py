@@ -16,6 +16,7 @@ Maker: TypeAlias = Callable[[int, int], Simulated]
 class Kind:
     """How to make a device of a seed and a unit id, its line, its unit (0 = none), and how its frames are dressed.
 
+    `parts` is "lanes" or "channels" where its values are of such.
     `tcp` marks a unit that speaks Modbus TCP on a TCP port; other Modbus units speak RTU over TCP there.
     """
 
@@ -24,3 +25,4 @@ class Kind:
     unit: int = 0
     dress: Dress = RTU
     tcp: bool = False
+    parts: str = ""

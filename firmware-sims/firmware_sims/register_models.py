@@ -181,6 +181,9 @@ def kinds() -> dict[str, Kind]:
     found = {}
     for name, table in _tables().items():
         make = _sunspec if "model" in table else _unit
+        parts = "lanes" if table["senses"].startswith("traffic") else ""
         tcp = table.get("tcp", "model" in table)
-        found[name] = Kind(partial(make, name), table.get("line", "9600 8N1"), table.get("unit", 1), tcp=tcp)
+        found[name] = Kind(
+            partial(make, name), table.get("line", "9600 8N1"), table.get("unit", 1), tcp=tcp, parts=parts
+        )
     return found

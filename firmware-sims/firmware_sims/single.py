@@ -55,15 +55,30 @@ DEVICES: Final[dict[str, Kind]] = {name: kind for table in _TABLES for name, kin
     "eastron-sdm120": Kind(lambda seed, _unit: build(seed).feeder, unit=1),
     "eastron-sdm230": Kind(lambda seed, _unit: build(seed).feeder, unit=1),
     "schneider-pm5xxx": Kind(lambda seed, _unit: build(seed).chiller, line="19200 8E1", unit=1, tcp=True),
-    "wavetronix-ss125": Kind(_radar, unit=1, dress=wavetronix.DRESS),
-    "wavetronix-ss125-events": Kind(_radar, unit=1, dress=wavetronix.DRESS),
-    "wavetronix-ss125-metric": Kind(_metric, unit=1, dress=wavetronix.DRESS),
+    "wavetronix-ss125": Kind(_radar, unit=1, dress=wavetronix.DRESS, parts="lanes"),
+    "wavetronix-ss125-events": Kind(_radar, unit=1, dress=wavetronix.DRESS, parts="lanes"),
+    "wavetronix-ss125-metric": Kind(_metric, unit=1, dress=wavetronix.DRESS, parts="lanes"),
     "omnipresense-ops243": Kind(lambda seed, _unit: build(seed).speed_sign, line="19200 8N1", dress=omnipresense.DRESS),
     "maxbotix-hrxl": Kind(lambda seed, _unit: build(seed).canal, dress=ultrasonic.DRESS),
     "a01nyub": Kind(_a01, dress=ultrasonic.A01_DRESS),
     "dfrobot-a01nyub": Kind(_a01, dress=ultrasonic.A01_DRESS),
     "self-identifying": Kind(lambda _seed, unit: SelfIdentifying("self-identifying", unit), unit=1, tcp=True),
 }
+
+
+def far_end(
+    device: Simulated, kind: Kind, *, unit: int, faults: Faults, tcp: bool, seed: int = 1
+) -> tuple[Simulated, Callable[[], Session]]:
+    """What stands at the far end of a wire with this device alone on it, and what gives a connection its session."""
+    if not isinstance(device, Unit):
+        faulty = Faulty(device, faults)
+        return faulty, lambda: faulty
+    if tcp and kind.tcp:
+        slave = Slave(device, faults=faults)
+        units = TcpUnits({unit: slave, 255: slave}, seed=seed)
+        return units, units.session
+    line = RtuLine({unit: Slave(device, faults=faults)}, seed=seed)
+    return line, lambda: line
 
 
 def wire_of(kind: Kind, options: argparse.Namespace, *, truth: Truth) -> PtyWire | TcpWire:
@@ -73,17 +88,7 @@ def wire_of(kind: Kind, options: argparse.Namespace, *, truth: Truth) -> PtyWire
         faults.switch_on(Fault(name, rate=options.rate, delay_s=options.delay))
     unit = kind.unit if options.unit is None else options.unit
     device = kind.make(options.seed, unit)
-    session: Callable[[], Session] | None
-    end: Simulated
-    if not isinstance(device, Unit):
-        faulty = Faulty(device, faults)
-        end, session = faulty, lambda: faulty
-    elif options.tcp is not None and kind.tcp:
-        units = TcpUnits({unit: Slave(device, faults=faults), 255: Slave(device, faults=faults)}, seed=options.seed)
-        end, session = units, units.session
-    else:
-        line = RtuLine({unit: Slave(device, faults=faults)}, seed=options.seed)
-        end, session = line, lambda: line
+    end, session = far_end(device, kind, unit=unit, faults=faults, tcp=options.tcp is not None, seed=options.seed)
     if options.tcp is None:
         return PtyWire(end, options.port_link, line=Line.parse(options.line or kind.line), note=truth.note)
     return TcpWire(session, talker=end, port=options.tcp, note=truth.note)

@@ -6,6 +6,7 @@ import math
 import re
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final
@@ -22,6 +23,9 @@ LOOP_M: Final = 1.8
 XMODEM: Final = 0x1021
 INTERVAL_S: Final = 30
 SILENT: Final = Dress()
+PARTS: Final = dict.fromkeys(
+    ("wavetronix-ss105", "iss-rtms-g4", "iss-rtms-g4-events", "natch"), "lanes"
+) | dict.fromkeys(("canoga-c900", "banner-dxm"), "channels")
 
 
 def between(lanes: tuple[Lane, ...], start_s: float, *, end_s: float) -> list[Vehicle]:
@@ -276,7 +280,8 @@ def kinds() -> dict[str, Kind]:
         "natch": (_natch, "9600 8N1"),
         "icoms-tma": (_icoms, "9600 8N1"),
     }
-    return found | {
+    found |= {
         name: Kind(partial(_pushed, name, frame), line=line, unit=1, dress=SILENT)
         for name, (frame, line) in pushed.items()
     }
+    return {name: replace(kind, parts=PARTS.get(name, "")) for name, kind in found.items()}

@@ -13,7 +13,9 @@ from typing import NoReturn
 import click
 
 from gateway.catalogue.fault import (
+    EXIT_AGAIN,
     EXIT_BUG,
+    EXIT_CONFIG,
     EXIT_INTERRUPTED,
     EXIT_IO,
     EXIT_NO_INPUT,
@@ -89,6 +91,16 @@ def _outside(error: Exception) -> tuple[Fault, int] | None:
     if drivers is not None and isinstance(error, drivers.LinkError):
         code = "CG-BUS-03" if isinstance(error, drivers.LinkBusy) else "CG-BUS-01"
         return Fault(code, {"endpoint": error.endpoint}, seen=error.fact), EXIT_UNAVAILABLE
+    return _journal(error)
+
+
+def _journal(error: Exception) -> tuple[Fault, int] | None:
+    """The journal's own refusals: it is in use (try again, 75), or a newer version wrote it (78)."""
+    errors = sys.modules.get("gateway.journal.errors")
+    if errors is not None and isinstance(error, errors.JournalBusy):
+        return Fault("CG-JRN-01", {"path": error.folder}, seen=str(error)), EXIT_AGAIN
+    if errors is not None and isinstance(error, errors.FutureFormat):
+        return Fault("CG-JRN-05", {"path": error.segment}, seen=str(error)), EXIT_CONFIG
     return None
 
 

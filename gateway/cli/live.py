@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @click.option("--key", type=click.Path(path_type=Path), help="Its private key, PEM.")
 @click.option("--password-file", type=click.Path(path_type=Path), help="One line user:password, 0600.")
 @click.pass_obj
-def command(face: Face, **given: Any) -> int:
+def command(face: Face, /, **given: Any) -> int:
     """Serve the live page until Ctrl-C or SIGTERM. Read-only.
 
     Beyond loopback it needs a certificate and a password file, or it does not start (exit 78).

@@ -27,6 +27,8 @@ _PART: Final = re.compile(r"[1-9]\d?")
 _EVERY_S: Final = (0.02, 86400.0)
 _UNITS: Final = {"tcp": (0, 255)}
 _RTU_UNITS: Final = (1, 247)
+# Profile -> reserved address under which the device answers whatever its own is, alone on its line.
+_ANY_ADDRESS: Final = {"senseair-s8": 254, "peacefair-pzem-004t": 248}
 
 
 def wires(bench: Bench) -> None:
@@ -159,7 +161,7 @@ def _fits(bench: Bench, path: locate.Path, *, device: Device, bus: Bus, profile:
     low, high = _UNITS.get(bus.framing, _RTU_UNITS) if bus.kind == "tcp" else _RTU_UNITS
     if device.unit is None and bench.sound(*path, "unit"):
         bench.draft.add("CG-CFG-14", path, device=path[1], profile=profile.id, low=low, high=high)
-    elif device.unit is not None and not low <= device.unit <= high:
+    elif device.unit is not None and not low <= device.unit <= high and device.unit != _ANY_ADDRESS.get(profile.id):
         bench.draft.add("CG-CFG-41", (*path, "unit"), key="unit", value=device.unit, low=low, high=high)
     settings = _settings(bus) if bus.kind == "serial" else None
     if settings is not None and settings.bits != 8:

@@ -15,7 +15,7 @@ from typing import Any, Final
 from gateway.codec import RAW, Codec
 from gateway.config.load import Loaded, load
 from gateway.demo.platform import Platform
-from gateway.demo.servers import Child, start_broker, start_city, start_daemon, start_database
+from gateway.demo.servers import LIVE_PORT, Child, start_broker, start_city, start_daemon, start_database, start_live
 from gateway.demo.site import Database, gateway_toml
 from gateway.journal.log import open_journal
 from gateway.local import ask
@@ -87,6 +87,16 @@ class City:
         """The real daemon."""
         self.children["daemon"] = start_daemon(self.folder, self.config)
 
+    def show(self) -> None:
+        """The live page, where its libraries are installed."""
+        started = start_live(self.folder, self.config)
+        if started is None:
+            self.say("no live page: starlette and uvicorn are not installed (citygate[live])")
+            return
+        self.children["live"], address = started
+        taken = "" if address.endswith(f":{LIVE_PORT}") else f" (port {LIVE_PORT} is taken)"
+        self.say(f"the live page: {address}{taken}")
+
     def keep(self) -> None:
         """Start the daemon again if it died, as systemd would."""
         process = self.children["daemon"].process
@@ -115,7 +125,7 @@ class City:
         if self.platform is not None:
             self.platform.close()
             self.platform = None
-        for name in ("daemon", "city", "broker", "database"):
+        for name in ("live", "daemon", "city", "broker", "database"):
             if name in self.children:
                 self.children.pop(name).stop()
 
@@ -180,6 +190,7 @@ def run(
                 count = city.replay(loaded)
                 say(f"26 h of history replayed: {count} readings in {time.monotonic() - began_s:.1f} s")
             city.start()
+            city.show()
             _watch(city, seconds, show)
             sinks = city.drain()
             say(f"a subscriber at the broker heard {city.platform.messages if city.platform else 0} messages")

@@ -15,12 +15,14 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any, Final
 
 from gateway.demo.site import Database
 
 READY_S: Final = 20.0
+LIVE_PORT: Final = 8080
 STOP_S: Final = 10.0
 PLACES: Final = "/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin"
 
@@ -197,6 +199,17 @@ def start_daemon(folder: Path, config: Path) -> Child:
     child = start("daemon", [sys.executable, "-m", "gateway", "--config", str(config), "run"], folder=folder)
     wait_until(child, lambda: _listens(folder / "state" / "citygate.sock"))
     return child
+
+
+def start_live(folder: Path, config: Path) -> tuple[Child, str] | None:
+    """The live page, on port 8080 where it is free, and its address; None where its libraries are not installed."""
+    if find_spec("starlette") is None or find_spec("uvicorn") is None:
+        return None
+    port = free_port() if answers(LIVE_PORT) else LIVE_PORT
+    command = [sys.executable, "-m", "gateway", "--config", str(config), "live", "--bind", f"127.0.0.1:{port}"]
+    child = start("live", command, folder=folder)
+    wait_until(child, lambda: answers(port))
+    return child, f"http://127.0.0.1:{port}"
 
 
 def _listens(path: Path) -> bool:

@@ -92,6 +92,7 @@ class InfluxSink:
         for parcel in parcels:
             while self._held >= WINDOW and self._down is None:
                 self._room.clear()
+                self._wake.set()
                 await self._room.wait()
             down = self.down()
             if down is not None:

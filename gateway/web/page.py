@@ -29,9 +29,9 @@ def language(asked: str | None, accepted: str) -> str:
 def stale(device: Device, now_ms: int) -> bool:
     """Whether its newest record is older than three of its intervals. Event streams have no interval."""
     every_s = max(float(device.about.get("every_s") or 0.0), float(device.now.get("step") or 0.0))
-    if not every_s or "t" not in device.now:
+    if not every_s or "t" not in device.now:  # an interval under a second counts as one: nothing is shown more often
         return False
-    return now_ms - times_ms(device.now["t"]) > STALE_AFTER * every_s * 1000
+    return now_ms - times_ms(device.now["t"]) > STALE_AFTER * max(every_s, 1.0) * 1000
 
 
 def front(picture: Picture, *, lang: str, now_ms: int, chart: bool) -> str:

@@ -85,7 +85,7 @@ class Protocol(H11Protocol):
         super().connection_lost(exc)
 
     def _drop_slow(self) -> None:
-        if self.scope is None and not self.transport.is_closing():
+        if getattr(self, "scope", None) is None:
             self.transport.abort()
 
 

@@ -87,14 +87,16 @@ class Stream:
             while not self._ended:
                 news = self._news
                 if seen is None or (self._deltas and seen < self._deltas[0][0] - 1):
-                    seen = self._number
-                    yield self._snapshot()
-                for number, event in [pair for pair in self._deltas if pair[0] > seen]:
-                    seen, beat_s = number, loop.time()
-                    yield event
-                if loop.time() - beat_s >= BEAT_S:
-                    beat_s = loop.time()
-                    yield b'event: beat\ndata: {"t":"%s"}\n\n' % rfc3339(self._clock.wall_ms()).encode()
-                await news.wait()
+                    seen, event = self._number, self._snapshot()
+                elif seen < self._number:
+                    seen += 1
+                    event = self._deltas[seen - self._deltas[0][0]][1]
+                elif loop.time() - beat_s >= BEAT_S:
+                    event = b'event: beat\ndata: {"t":"%s"}\n\n' % rfc3339(self._clock.wall_ms()).encode()
+                else:
+                    await news.wait()
+                    continue
+                beat_s = loop.time()
+                yield event
         finally:
             self.followers -= 1

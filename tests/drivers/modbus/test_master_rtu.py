@@ -29,7 +29,7 @@ async def opened(bus, **options):
 
 
 async def storm(
-    bus, *, units, reads, counts=(2,), limits=QUICK, seed=1, patience_s=60, pause_s=0.0, function="holding"
+    bus, *, units, reads, counts=(2,), limits=QUICK, seed=1, patience_s=600, pause_s=0.0, function="holding"
 ):
     """Random reads; counts right, wrong, failed."""
     chance = random.Random(seed)
@@ -116,7 +116,7 @@ def test_exceptions_that_come_late_are_not_taken_for_another_answer(monkeypatch,
         for _ in range(500):
             address, count = chance.randrange(6), chance.choice([2, 4, 10])
             try:
-                got = await master.read(1, "input", address=address, count=count, limits=QUICK, patience_s=9)
+                got = await master.read(1, "input", address=address, count=count, limits=QUICK, patience_s=99)
             except DeviceRefused:
                 refused += 1
                 wrong += address % 2 == 0
@@ -193,7 +193,7 @@ def test_a_cancelled_read_owes_its_answer():
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.05):
                 await master.read(1, "holding", address=0, count=2, limits=QUICK)
-        got = await master.read(1, "holding", address=3, count=2, limits=QUICK, patience_s=9)
+        got = await master.read(1, "holding", address=3, count=2, limits=QUICK, patience_s=99)
         return got.data, master.counters()
 
     data, counters = virtual_time.run(scenario())

@@ -122,6 +122,6 @@ def test_the_budget_of_a_bus():
     assert found.cycle_s == pytest.approx(4 * one_s)
     assert found.load == pytest.approx(4 * one_s)
     assert found.dead_cycle_s == pytest.approx(3 * one_s + 1.0)
-    assert found.dead_load == pytest.approx(3 * one_s + 0.05)
+    assert found.dead_load == pytest.approx(3 * one_s + 0.02)
     assert found.worst == "meter-0"
     assert budget([], settings).load == 0

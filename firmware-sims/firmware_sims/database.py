@@ -1,0 +1,74 @@
+"""A small InfluxDB for tests: takes line protocol over HTTP (v1, v2 and v3 paths), keeps it, answers pings.
+
+It is a simulator: it stores lines as text, overwrites nothing and understands no query.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from collections import deque
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Final, Self
+
+MAX_BODY_BYTES: Final = 32 << 20
+MAX_HEAD_BYTES: Final = 65536
+
+
+@dataclass
+class Database:
+    """`async with Database() as database:` listens on `port`; `lines` are the accepted lines, oldest first.
+
+    `status` is what a write is answered with (204 = taken; anything else refuses and keeps nothing).
+    """
+
+    port: int = 0
+    status: int = 204
+    lines: deque[str] = field(default_factory=lambda: deque(maxlen=200_000), repr=False)
+    _server: asyncio.Server | None = None
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"http://127.0.0.1:{self.port}"
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, limit=MAX_HEAD_BYTES)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._server is not None:
+            self._server.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while await self._one(reader, writer):
+                pass
+        except (OSError, EOFError, ValueError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            pass  # the other side went away or speaks no HTTP
+        finally:
+            writer.close()
+
+    async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        method, path, _ = head[0].split(" ", 2)
+        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:] if line)}
+        size = int(headers.get("content-length", 0))
+        if size > MAX_BODY_BYTES:
+            return False
+        body = await reader.readexactly(size)
+        status = 204
+        if method == "POST" and "write" in path:
+            status = self.status
+            if status == 204:
+                text = gzip.decompress(body) if headers.get("content-encoding") == "gzip" else body
+                self.lines.extend(line for line in text.decode().splitlines() if line)
+        reply = b"" if status == 204 else b'{"error":"refused by the script of the test"}'
+        kind = b"Content-Type: application/json\r\n" if reply else b""
+        writer.write(b"HTTP/1.1 %d -\r\n%sContent-Length: %d\r\n\r\n%s" % (status, kind, len(reply), reply))
+        await writer.drain()
+        return headers.get("connection", "").lower() != "close"

@@ -1,0 +1,35 @@
+// What the page knows: filled by the stream, asked by the views. Ages run on the server's clock, not on the browser's.
+export const city = { source: {}, points: {}, gateways: {}, devices: new Map(), alarms: [], skew: null, fresh: new Set() };
+
+export const now = () => (city.skew === null ? Date.now() : performance.now() + city.skew);
+
+export function begin(message) {
+  Object.assign(city, { source: message.source, points: message.points, gateways: message.gateways, alarms: message.alarms });
+  city.devices = new Map(Object.entries(message.devices));
+  city.fresh = new Set(city.devices.keys());
+  tick(message.t);
+}
+export function change(message) {
+  for (const part of ["source", "points", "alarms"]) if (message[part]) city[part] = message[part];
+  Object.assign(city.gateways, message.gateways);
+  for (const [key, facts] of Object.entries(message.devices ?? {})) {
+    city.devices.set(key, Object.assign(city.devices.get(key) ?? {}, facts));
+    city.fresh.add(key);
+  }
+  for (const key of message.gone ?? []) city.devices.delete(key);
+  tick(message.t);
+}
+export function tick(t) {
+  city.skew = Date.parse(t) - performance.now();
+}
+
+// A device's state, worst first: 4 gateway offline, 3 no data (older than 3 intervals), 2 does not answer, 1 doubtful, 0 well.
+export function judge(device) {
+  const gateway = city.gateways[device.gateway] ?? {};
+  if (gateway.up === false) return 4;
+  if (!device.t) return 3;
+  const interval = device.every_s || device.step ? Math.max(device.every_s ?? 0, device.step ?? 0, 1) : 0; // shown once a second
+  if (interval && now() - Date.parse(device.t) > 3000 * interval) return 3;
+  if (device.state !== "ok") return 2;
+  return Object.keys(device.q ?? {}).length ? 1 : 0;
+}

@@ -1,0 +1,106 @@
+// One device in full: every point, a chart of 24 h with band and gaps, CSV. Asks once a second while it is open.
+import { city, judge } from "./city.js";
+import { make, put, spark } from "./draw.js";
+import { title, trouble } from "./tile.js";
+import { amount, clock, pick, quality, say, spoken } from "./words.js";
+
+const STEP_S = 900;
+let key = "";
+let timer = 0;
+let point = "";
+let box = null;
+
+export function open(chosen) {
+  key = chosen;
+  const device = city.devices.get(key);
+  point = device.lead[0] ?? device.points[0] ?? "";
+  box?.remove();
+  box = frame(device);
+  document.body.append(box);
+  box.addEventListener("close", () => {
+    clearInterval(timer);
+    box.remove();
+  });
+  box.showModal();
+  clearInterval(timer);
+  timer = setInterval(values, 1000);
+  values();
+  chart();
+}
+
+function frame(device) {
+  const close = make("button", { type: "button" }, say("close"));
+  const heading = make("h2", { id: "detail-title" }, title(device));
+  const dialog = make("dialog", { "aria-labelledby": "detail-title" }, make("div", { class: "bar" }, heading, close));
+  close.addEventListener("click", () => dialog.close());
+  const choose = make("select", { "aria-label": say("point") });
+  for (const name of device.points) choose.append(make("option", { value: name }, pick(city.points[name], name)));
+  choose.value = point;
+  choose.addEventListener("change", () => {
+    point = choose.value;
+    chart();
+  });
+  const csv = make("a", { class: "link", href: `/api/history?key=${encodeURIComponent(key)}&stream=15m&format=csv` }, say("csv"));
+  const row = make("div", { class: "row" }, choose, csv);
+  const grafana = document.querySelector("meta[name=citygate-grafana]")?.content;
+  if (grafana) row.append(make("a", { class: "link", href: `${grafana}?var-device=${encodeURIComponent(device.id)}&from=now-24h` }, say("grafana")));
+  const facts = make("p", { class: "hint" }, [device.gateway, device.id, device.profile, device.serial].filter(Boolean).join(" · "));
+  const head = ["point", "value", "quality"].map((word) => make("th", { scope: "col" }, say(word)));
+  const table = make("table", {}, make("thead", {}, make("tr", {}, ...head)), make("tbody"));
+  dialog.append(make("div", { class: "inner" }, facts, make("p", { class: "trouble" }), row, make("div", { class: "chart" }), make("p", { class: "hint what" }), make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": say("value") }, table)));
+  return dialog;
+}
+
+async function values() {
+  const device = city.devices.get(key);
+  if (!device) return;
+  const state = judge(device);
+  put(box.querySelector(".trouble"), state >= 2 ? trouble(device, state) : "");
+  const answer = await fetch(`/api/device?key=${encodeURIComponent(key)}`).catch(() => null);
+  if (!answer?.ok) return;
+  const { all } = await answer.json();
+  const rows = device.points.map((name) => {
+    const q = all.q?.[name] ?? all.q?.["*"];
+    const shown = state >= 3 ? "–" : amount(all.v?.[name], city.points[name]);
+    const cells = [pick(city.points[name], name), shown, q ? quality(q) : all.v?.[name] === undefined ? "" : say("q.good")];
+    return make("tr", {}, ...cells.map((text, i) => make("td", i === 1 ? { class: "n" } : {}, text)));
+  });
+  box.querySelector("tbody").replaceChildren(...rows);
+}
+
+async function chart() {
+  const [place, what, asked] = [box.querySelector(".chart"), box.querySelector(".what"), point];
+  const address = `/api/history?key=${encodeURIComponent(key)}&stream=15m&point=${encodeURIComponent(point)}`;
+  const answer = await fetch(address).catch(() => null);
+  if (asked !== point) return;
+  if (!answer?.ok) {
+    const held = city.devices.get(key)?.spark;
+    place.replaceChildren(...(held && asked === city.devices.get(key).lead[0] ? [spark(held.y, 900, 160)] : []));
+    put(what, say("history.none", { why: answer ? (await answer.text()).trim() : "" }));
+    return;
+  }
+  const { records } = await answer.json();
+  const data = grid(records);
+  const plain = document.querySelector("meta[name=citygate-chart]")?.content !== "yes";
+  const facts = city.points[point] ?? {};
+  put(what, `${pick(facts, point)}, ${amount(NaN, facts).replace("NaN", "").trim()} · ${say("last24")}${plain ? ` · ${say("chart.plain")}` : ""}`);
+  if (plain || !data[0].length) place.replaceChildren(spark(data[1], 900, 160));
+  else await (await import("./chart.js")).draw(place, data, facts, { clock, lang: spoken() });
+}
+
+// Quarter-hours of the last 24 h in a row; one that is missing stays null, so no chart can bridge it.
+export function grid(records) {
+  const found = new Map(records.map((record) => [Math.round(Date.parse(record.t) / 1000), record.v?.[point]]));
+  const last = Math.max(...found.keys());
+  const columns = [[], [], [], []];
+  if (!found.size) return columns;
+  for (let t = last - 95 * STEP_S; t <= last; t += STEP_S) {
+    const v = found.get(t);
+    const mean = v?.mean ?? v?.sum ?? v?.delta ?? v?.last ?? null;
+    columns[0].push(t);
+    columns[1].push(mean);
+    columns[2].push(v?.min ?? null);
+    columns[3].push(v?.max ?? null);
+  }
+  return columns;
+}

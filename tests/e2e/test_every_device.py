@@ -1,0 +1,78 @@
+"""Every known device, simulated, read by the real daemon in one run: on ptys, on Modbus TCP and as streams over TCP.
+
+What the daemon delivers is what the device said; a value that nobody served is a failure, and so is a silent device.
+"""
+
+import math
+from collections import defaultdict
+
+import pytest
+
+from drivers.profile import load, shipped
+from firmware_sims.gateway_process import until
+from firmware_sims.single import DEVICES
+
+pytestmark = [pytest.mark.e2e, pytest.mark.parts]
+# Devices with a fixed address, or whose answers are long at their usual speed, keep a line of their own.
+FAST = {"iec62056-21": "9600 7E1"}
+TCP = {"gill-windsonic", "natch", "dsmr-p1", "iss-rtms-g4", "eastron-sdm630", "plantower-pms5003", "winsen-mhz19b"}
+
+
+def place(device, bus):
+    """Each device once: Modbus units share RTU lines by their setting, TCP devices and streams stand alone."""
+    placed, shared = [], defaultdict(dict)
+    for name in sorted(shipped()):
+        kind = DEVICES[name]
+        if name in TCP or kind.tcp:
+            placed.append(device(name, tcp=True))
+        elif load(name).speaks == "modbus":
+            on_line = shared[kind.line]
+            on_line[kind.unit if kind.unit > 1 else len(on_line) + 1] = name
+        else:
+            placed.append(device(name, line=FAST.get(name)))
+    for line, units in shared.items():
+        placed += bus(units, line=line).values()
+    return placed
+
+
+def check(placed, record, *, told):
+    """Every believed value was said, for its part, by its device; records are rounded to the point's digits."""
+    part = record["device"].removeprefix(placed.id).removeprefix("-")
+    digits = {point.name: point.digits for point in load(placed.name).points(part)}
+    for point, value in record["v"].items():
+        near = 0.51 * 10.0 ** -digits[point]
+        said = [values[point] for values in told[part] if point in values]
+        assert any(math.isclose(value, each, rel_tol=1e-6, abs_tol=near) for each in said), (
+            placed.id,
+            point,
+            value,
+            said,
+        )
+
+
+def test_the_daemon_reads_every_device_as_it_is(cg_device, cg_bus, cg_daemon):
+    placed = place(cg_device, cg_bus)
+    assert {each.name for each in placed} == set(shipped())
+    gateway = cg_daemon(*placed, streams=["raw"], every="2s")
+    names = [each.id for each in placed]
+
+    def owner(record):
+        return max((name for name in names if record["device"].startswith(name)), key=len)
+
+    def all_spoke():
+        return {owner(record) for record in gateway.records() if record["v"]} == set(names)
+
+    try:
+        until(all_spoke, deadline_s=60.0, what="every device")
+    except TimeoutError:
+        silent = set(names) - {owner(record) for record in gateway.records() if record["v"]}
+        why = {name: [r["q"] for r in gateway.records(name)][-2:] for name in sorted(silent)}
+        pytest.fail(f"silent: {why}\n{gateway.log()[-3000:]}")
+    assert gateway.stop() == 0
+    by_name = {each.id: each for each in placed}
+    told = {name: defaultdict(list) for name in names}
+    for name, each in by_name.items():
+        for served in list(each.served):
+            told[name][served.part].append(served.values)
+    for record in gateway.records():
+        check(by_name[owner(record)], record, told=told[owner(record)])

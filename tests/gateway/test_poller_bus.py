@@ -1,0 +1,147 @@
+"""Twenty units on one wire through the real poller and the real master, on virtual time: one of them misbehaves."""
+
+import asyncio
+import random
+import struct
+
+import pytest
+import virtual_time
+from bus_sim import Bus
+from made_records import series
+
+from drivers.modbus.device import RegisterDevice
+from drivers.modbus.master import Master
+from drivers.profile import parse
+from gateway.poller import PolledWire, Station
+
+UNITS = 20
+ODD = 7
+PROFILE = parse(
+    """schema=1
+id="x-y"
+maker="x"
+model="y"
+kind="energy"
+version=1
+speaks="modbus"
+every_s=1.0
+source="test"
+proven="untested"
+[[row]]
+point="voltage_l1"
+read="input 0 f32"
+[[row]]
+point="current_l1"
+read="input 6 f32"
+""",
+    name="x-y",
+)
+
+
+def told(unit, address, count):
+    """Self-identifying: unit and address as two floats."""
+    words = {0: struct.pack(">f", 100.0 + unit), 6: struct.pack(">f", 200.0 + unit)}
+    data = bytearray(2 * (address + count))
+    for at, raw in words.items():
+        data[2 * at : 2 * at + 4] = raw
+    return bytes(data[2 * address : 2 * (address + count)])
+
+
+def on_a_bus(bus, *, every_s, seconds, script=()):
+    """Polls all units; returns (samples by unit, wire, master, seconds of the wire spent on the odd unit)."""
+    got = {}
+
+    def take(one, sample):
+        got.setdefault(one.id, []).append((asyncio.get_running_loop().time(), sample))
+
+    async def scenario():
+        master = Master(bus, framing="rtu", line=bus.line)
+        stations = []
+        for unit in range(1, UNITS + 1):
+            device = RegisterDevice(master, PROFILE, unit=unit)
+            every = every_s[unit % len(every_s)]
+            stations.append(Station(f"u{unit}", every, {"": series(f"u{unit}")}, device))
+        wire = PolledWire("w", way=master, stations=stations, take=take, say=lambda *what: None)
+        wire.start_grid(0)
+        wire.report()
+        task = asyncio.create_task(wire.run())
+        for at_s, act in script:
+            await asyncio.sleep(at_s)
+            act()
+        await asyncio.sleep(seconds)
+        report = wire.report()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        return wire, report
+
+    wire, report = virtual_time.run(scenario())
+    return got, wire, report
+
+
+def quality(got, wire, *, seconds):
+    """(worst share of polls kept among the others, p95 of their jitter in s, wrong values)."""
+    kept, jitter, wrong = [], [], 0
+    for station in wire.stations:
+        unit = int(station.id[1:])
+        good = [t for t, sample in got[station.id] if not any(sample.codes)]
+        for _, sample in got[station.id]:
+            wrong += not any(sample.codes) and sample.values != (100.0 + unit, 200.0 + unit)
+        if unit == ODD:
+            continue
+        kept.append(len(good) / (seconds / station.every_s))
+        jitter += [abs(b - a - station.every_s) for a, b in zip(good, good[1:], strict=False)]
+    return min(kept), sorted(jitter)[len(jitter) * 95 // 100], wrong
+
+
+def odd_delay(kind, chance):
+    def delay(unit):
+        if unit == ODD and kind == "slow":
+            return chance.uniform(0.25, 0.6)
+        if unit == ODD and kind == "late" and chance.random() < 0.3:
+            return chance.uniform(1.0, 3.0)
+        return chance.uniform(0.005, 0.015)
+
+    return delay
+
+
+def vain_s(bus):
+    """Wire time that requests to the odd unit cost: until the next request of another unit, where no answer came."""
+    spent = 0.0
+    for (begin, frame), (after, _) in zip(bus.requests, bus.requests[1:], strict=False):
+        spent += after - begin if frame[0] == ODD else 0.0
+    return spent
+
+
+KINDS = ("dead", "slow", "flapping", "late", "fast-flapping")
+
+
+@pytest.mark.parametrize("every_s", [(1.0,), (1.0, 2.0, 5.0)], ids=["1s", "mixed"])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("seconds", [600, pytest.param(86400, marks=[pytest.mark.soak, pytest.mark.timeout(1800)])])
+def test_one_bad_unit_harms_only_itself(kind, every_s, seconds):
+    chance = random.Random(1)
+    bus = Bus(delay=odd_delay(kind, chance), memory=told, settings="19200 8N1", chunk=64)
+    script = []
+    if kind == "dead":
+        bus.dead.add(ODD)
+    if kind.endswith("flapping"):
+        half_s = 20.0 if kind == "flapping" else 3.0
+        flips = int(seconds / half_s)
+        script = [
+            (half_s, (lambda: bus.dead.add(ODD)) if n % 2 else (lambda: bus.dead.discard(ODD))) for n in range(flips)
+        ]
+        seconds_left, total = 0.0, flips * half_s
+    else:
+        seconds_left, total = float(seconds), float(seconds)
+    got, wire, report = on_a_bus(bus, every_s=every_s, seconds=seconds_left, script=script)
+    kept, jitter_s, wrong = quality(got, wire, seconds=total)
+    print(kind, every_s, f"kept {kept:.4f} jitter {jitter_s * 1000:.1f} ms load {report['load']:.2f}", end=" ")
+    print(f"odd {vain_s(bus) / total:.4f}")
+    assert wrong == 0
+    assert kept >= 0.99
+    assert jitter_s <= 0.05
+    if kind == "dead":
+        assert vain_s(bus) <= 0.02 * total
+        samples = got[f"u{ODD}"]
+        assert len(samples) >= 0.95 * total / wire.stations[ODD - 1].every_s  # it fails on time
+        assert all(min(sample.codes) >= 200 for _, sample in samples)
