@@ -17,6 +17,7 @@ from drivers.errors import LinkError
 from drivers.link import Link, SerialLink
 from drivers.sample import FIRST_BAD, Code, Sample
 from gateway.due import choose
+from gateway.lending import Loan
 from gateway.reading import Series
 from gateway.station import Station
 from gateway.traffic import Traffic
@@ -59,15 +60,17 @@ class Wire:
         self._say = say
         self._failures = 0
         self._traffic = Traffic()
+        self.loan = Loan(way.endpoint)
         self.undeclared: Callable[[Station, str], None] = lambda _station, _part: None
 
     async def run(self) -> None:
         """Until cancelled: open, serve, and on loss wait and open again."""
         while True:
             try:
+                self.loan.check()
                 await self.way.open()
                 self._up()
-                await self.serve()
+                await self.loan.work(self.serve)
             except LinkError as error:
                 self._down(error)
             finally:

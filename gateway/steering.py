@@ -48,6 +48,8 @@ class Steering:
                 return {"sinks": dict(self._health.sinks())}
             case {"ask": "health"}:
                 return self._health.report()
+            case {"ask": "lend", "bus": str(bus), "for_s": float() | int() as for_s}:
+                return await self._lend(bus, float(for_s))
             case {"ask": "history"}:
                 return await self._history(request)
         return {"error": {"code": "CG-SYS-04", "fact": "the daemon does not know this question"}}
@@ -79,6 +81,18 @@ class Steering:
                 if station.id == device:
                     return await self._read_station(wire, station)
         return {"error": {"code": "CG-CFG-09", "fact": f"no device is called {device!r}"}}
+
+    async def _lend(self, bus: str, for_s: float) -> Mapping[str, Any]:
+        """Keep off a wire for `for_s` seconds; 0 takes it back. It is closed when the answer leaves."""
+        wire = next((wire for wire in self._wires if wire.name == bus), None)
+        if wire is None:
+            return {"error": {"code": "CG-BUS-16", "fact": f"no bus is called {bus!r}"}}
+        if for_s > 0 and wire.loan.lent:
+            return {"error": {"code": "CG-BUS-19", "fact": f"the wire {bus} is lent already"}}
+        await wire.loan.lend(for_s)
+        if for_s > 0:
+            await wire.way.close()
+        return {"bus": bus, "lent_s": for_s}
 
     async def _read_station(self, wire: Wire, station: Station) -> Mapping[str, Any]:
         if isinstance(wire, PolledWire):

@@ -145,7 +145,7 @@ class LivePage:
         """Status, headers, body."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         try:
-            connection.putrequest(method, path, skip_host=True)
+            connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
             if host != "":
                 connection.putheader("Host", host or f"127.0.0.1:{self.port}")
             for name, value in (headers or {}).items():

@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 
+from firmware_sims.broker import Broker
 from firmware_sims.city import City
 from firmware_sims.control import Told, follow, obey, say, scenario
+from firmware_sims.database import Database
 from firmware_sims.faults import NAMES
 from firmware_sims.single import DEVICES, run_device
 from firmware_sims.truth import Truth
@@ -19,21 +22,32 @@ async def run_city(options: argparse.Namespace) -> None:
     """Run the city; one JSON line on stdout when every port is there."""
     told = Told()
     orders = scenario(options.scenario) if options.scenario is not None else []
-    async with (
-        Truth(options.truth) as truth,
-        City(options.dir, truth, seed=options.seed, tcp_port=options.tcp) as city,
-        asyncio.TaskGroup() as tasks,
-    ):
-        say({"ready": True, "ports": city.ports, "tcp": city.tcp})
+    async with AsyncExitStack() as stack:
+        truth = await stack.enter_async_context(Truth(options.truth))
+        city = City(options.dir, truth, seed=options.seed, tcp_port=options.tcp)
+        platform = await _platform(city, options, stack=stack)
+        await stack.enter_async_context(city)
+        tasks = await stack.enter_async_context(asyncio.TaskGroup())
+        say({"ready": True, "ports": city.ports, "tcp": city.tcp} | platform)
         play = tasks.create_task(follow(city, orders), name="scenario")
         await told.to_end(seconds=options.seconds, order=partial(obey, city))
         play.cancel()
 
 
+async def _platform(city: City, options: argparse.Namespace, *, stack: AsyncExitStack) -> dict[str, object]:
+    """The city's own broker and database, where they were asked for, and their ports for the ready line."""
+    ports: dict[str, object] = {}
+    if options.broker is not None:
+        city.broker = await stack.enter_async_context(Broker(port=options.broker))
+        ports["broker"] = city.broker.port
+    if options.database is not None:
+        city.database = await stack.enter_async_context(Database(port=options.database))
+        ports["database"] = city.database.port
+    return ports
+
+
 async def run_broker(port: int, *, seconds: float | None) -> None:
     """Run the broker on the loopback."""
-    from firmware_sims.broker import Broker  # noqa: PLC0415 - the city needs none of it
-
     told = Told()
     async with Broker(port=port) as broker:
         say({"ready": True, "port": broker.port})
@@ -47,6 +61,8 @@ def _arguments() -> argparse.ArgumentParser:
     city.add_argument("--dir", type=Path, required=True, help="where the symlinks of the ports go")
     city.add_argument("--tcp", type=int, default=0, help="Modbus TCP port (0 = a free one)")
     city.add_argument("--scenario", type=Path, help="control lines with `at` (s), obeyed at their times")
+    city.add_argument("--broker", type=int, help="port of a simulated MQTT broker (0 = a free one)")
+    city.add_argument("--database", type=int, help="port of a simulated InfluxDB (0 = a free one)")
     device = verbs.add_parser("device", help="one simulated device")
     device.add_argument("name", choices=sorted(DEVICES))
     device.add_argument("--port-link", type=Path, help="symlink to the pty")

@@ -21,10 +21,11 @@ from typing import Any, Final, Self, TypeVar
 
 from firmware_sims.broker import Broker
 from firmware_sims.database import Database
-from firmware_sims.device import Note, Served, forget
+from firmware_sims.device import Note, Served, Simulated, forget
 from firmware_sims.faults import Fault, Faults
 from firmware_sims.kind import Kind
 from firmware_sims.lines import RtuLine, Slave
+from firmware_sims.quirks import afflict
 from firmware_sims.registers import Unit
 from firmware_sims.single import DEVICES, far_end
 from firmware_sims.tcp import TcpWire
@@ -68,10 +69,12 @@ class Placed:
     kind: Kind
     unit: int
     faults: Faults
+    device: Simulated
     bench: Bench
     wire: PtyWire | TcpWire
     line: str
     served: deque[Served] = field(default_factory=_log, repr=False)
+    _cures: list[Callable[[], None]] = field(default_factory=list, repr=False)
 
     @property
     def id(self) -> str:
@@ -100,9 +103,19 @@ class Placed:
         """Switch a fault on (`faults.NAMES`; options of `faults.Fault`)."""
         self.bench.now(lambda: self.faults.switch_on(Fault(fault, **options)))
 
+    def afflict(self, quirk: str) -> None:
+        """Give it a quirk of its own (`quirks.NAMES`).
+
+        Raises:
+            ValueError: it cannot have this quirk.
+        """
+        self._cures.append(self.bench.now(lambda: afflict(self.device, quirk, now_s=self.wire.clock())))
+
     def heal(self) -> None:
-        """Switch all its faults off."""
+        """Switch all its faults and quirks off."""
         self.bench.now(self.faults.heal)
+        while self._cures:
+            self.bench.now(self._cures.pop())
 
     def unplug(self) -> None:
         """Pull the plug of its wire."""
@@ -173,7 +186,7 @@ class Bench:
         else:
             wire = PtyWire(end, self._link(), line=Line.parse(line or kind.line), note=served.append)
         self.call(self._stack.enter_async_context(wire))
-        return Placed(name, kind, unit, faults, self, wire, line or kind.line, served)
+        return Placed(name, kind, unit, faults, device, self, wire, line or kind.line, served)
 
     def bus(self, units: Mapping[int, str], *, line: str = "9600 8N1") -> dict[int, Placed]:
         """Several Modbus units on one RTU line (an RS-485 bus), by their address.
@@ -197,7 +210,17 @@ class Bench:
         )
         self.call(self._stack.enter_async_context(wire))
         return {
-            address: Placed(name, DEVICES[name], address, slaves[address].faults, self, wire, line, told[address])
+            address: Placed(
+                name,
+                DEVICES[name],
+                address,
+                slaves[address].faults,
+                slaves[address].unit,
+                self,
+                wire,
+                line,
+                told[address],
+            )
             for address, name in units.items()
         }
 

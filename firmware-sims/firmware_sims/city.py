@@ -21,7 +21,9 @@ from types import TracebackType
 from typing import Final, Self
 
 from firmware_sims import omnipresense, plantower, ultrasonic, wavetronix
+from firmware_sims.broker import Broker
 from firmware_sims.city_day import CANAL_MOUNT_M, CityDay, Lane
+from firmware_sims.database import Database
 from firmware_sims.day import Course
 from firmware_sims.device import Simulated, steady
 from firmware_sims.eastron import EastronMeter, sdm120, sdm630
@@ -29,7 +31,7 @@ from firmware_sims.faults import Fault, Faults
 from firmware_sims.faulty import Faulty
 from firmware_sims.framing import RTU, TCP, Dress
 from firmware_sims.lines import RtuLine, Slave, TcpUnits
-from firmware_sims.quirks import afflict
+from firmware_sims.quirks import afflict, impose
 from firmware_sims.registers import RegisterUnit
 from firmware_sims.schneider import pm5xxx
 from firmware_sims.tcp import TcpWire
@@ -104,18 +106,22 @@ def city_devices(seed: int = 1) -> dict[str, Simulated]:
 class City:
     """The running city under `folder`: `async with City(folder, truth) as city`.
 
-    `folder` gets one symlink per pty; the Modbus TCP port is `city.tcp["plc"]` then.
+    `folder` gets one symlink per pty; the Modbus TCP port is `city.tcp["plc"]` then. `broker` and `database` are the
+    city's platform, where it has a simulated one: a scenario takes them down and up.
     """
 
     folder: Path
     truth: Truth
     seed: int = 1
     tcp_port: int = 0
+    broker: Broker | None = None
+    database: Database | None = None
     faults: dict[str, Faults] = field(default_factory=dict)
     wires: dict[str, PtyWire | TcpWire] = field(default_factory=dict)
     devices: dict[str, Simulated] = field(default_factory=dict)
     _cures: dict[str, list[Callable[[], None]]] = field(default_factory=dict, repr=False)
-    _clock: Callable[[], float] = field(default_factory=steady, repr=False)
+    _steady: Callable[[], float] = field(default_factory=steady, repr=False)
+    _ahead_s: float = 0.0
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack, repr=False)
 
     async def __aenter__(self) -> Self:
@@ -153,6 +159,9 @@ class City:
     ) -> None:
         await self._stack.aclose()
 
+    def _clock(self) -> float:
+        return self._steady() + self._ahead_s
+
     @property
     def ports(self) -> dict[str, str]:
         """Wire -> path of its port."""
@@ -179,6 +188,48 @@ class City:
             ValueError: it cannot have this quirk.
         """
         self._cures.setdefault(device, []).append(afflict(self.devices[device], quirk, now_s=self._clock()))
+
+    def impose(self, device: str, values: Mapping[str, float]) -> None:
+        """Let a device see these values until it is healed.
+
+        Raises:
+            KeyError: no such device.
+            ValueError: it does not measure one of them.
+        """
+        self._cures.setdefault(device, []).append(impose(self.devices[device], values))
+
+    def leap(self, seconds: float) -> None:
+        """Move the city's day forward: what devices see is that of later.
+
+        Raises:
+            ValueError: backward; time never falls for a device.
+        """
+        if seconds < 0:
+            raise ValueError("the city's day only moves forward; a device's own clock is set by `device_clock`")
+        self._ahead_s += seconds
+
+    def set_clock(self, device: str, ahead_s: float) -> None:
+        """Let a device's own clock go wrong by `ahead_s`.
+
+        Raises:
+            KeyError: no such device.
+            TypeError: it has no clock.
+        """
+        radar = self.devices[device]
+        if not isinstance(radar, wavetronix.SS125):
+            raise TypeError(f"{device} has no clock of its own")
+        radar.clock_s = ahead_s
+
+    async def outage(self, part: str, *, down: bool) -> None:
+        """Take the broker or the database down, or up again on the same port.
+
+        Raises:
+            KeyError: this city has no such part.
+        """
+        found = {"broker": self.broker, "database": self.database}[part]
+        if found is None:
+            raise KeyError(part)
+        await (found.stop() if down else found.start())
 
     def heal(self, device: str, fault: str | None = None) -> None:
         """Switch one fault of a device off, or all faults and quirks.

@@ -31,29 +31,44 @@ async def obey(city: City, line: bytes) -> dict[str, object]:
 
     `{"fault": NAME, "device": ID, "rate": .., "delay_s": .., ...}`, `{"quirk": NAME, "device": ID}`,
     `{"heal": ID, "fault": NAME?}`, `{"unplug": WIRE}`, `{"replug": WIRE}`, `{"babble": WIRE, "noise": "low"|"off"|..}`.
+    `{"values": {POINT: NUMBER}, "device": ID}`, `{"leap": SECONDS}` (the city's day moves on),
+    `{"device_clock": ID, "ahead_s": SECONDS}`, `{"broker"|"database": "down"|"up"}` (where the city has one).
     A key `at` (s, of scenario files) is ignored.
     """
     try:
         order: dict[str, Any] = json.loads(line)
         order.pop("at", None)
-        if "quirk" in order:
-            city.afflict(order["device"], order["quirk"])
-        elif "heal" in order:
-            city.heal(order["heal"], order.get("fault"))
-        elif "babble" in order:
-            city.babble(order["babble"], order.get("noise", "low"))
-        elif "unplug" in order:
-            await city.unplug(order["unplug"])
-        elif "replug" in order:
-            await city.replug(order["replug"])
-        else:
-            options = {key: value for key, value in order.items() if key not in {"fault", "device"}}
-            city.strike(order["device"], Fault(order["fault"], **options))
+        await _act(city, order)
     except (ValueError, TypeError, AttributeError) as error:
         return {"error": str(error)}
     except KeyError as error:
         return {"error": f"there is no {error}"}
     return {"done": order}
+
+
+async def _act(city: City, order: dict[str, Any]) -> None:
+    if "quirk" in order:
+        city.afflict(order["device"], order["quirk"])
+    elif "values" in order:
+        city.impose(order["device"], {point: float(value) for point, value in order["values"].items()})
+    elif "leap" in order:
+        city.leap(float(order["leap"]))
+    elif "device_clock" in order:
+        city.set_clock(order["device_clock"], float(order["ahead_s"]))
+    elif "broker" in order or "database" in order:
+        part = "broker" if "broker" in order else "database"
+        await city.outage(part, down={"down": True, "up": False}[order[part]])
+    elif "heal" in order:
+        city.heal(order["heal"], order.get("fault"))
+    elif "babble" in order:
+        city.babble(order["babble"], order.get("noise", "low"))
+    elif "unplug" in order:
+        await city.unplug(order["unplug"])
+    elif "replug" in order:
+        await city.replug(order["replug"])
+    else:
+        options = {key: value for key, value in order.items() if key not in {"fault", "device"}}
+        city.strike(order["device"], Fault(order["fault"], **options))
 
 
 def scenario(path: Path) -> list[tuple[float, bytes]]:
@@ -70,7 +85,7 @@ def scenario(path: Path) -> list[tuple[float, bytes]]:
             orders.append((float(json.loads(line)["at"]), line))
         except (ValueError, TypeError, KeyError) as error:
             raise ValueError(f"{path}:{number}: no control line with `at`: {error!r}") from None
-    return sorted(orders)
+    return sorted(orders, key=lambda order: order[0])
 
 
 async def follow(city: City, orders: list[tuple[float, bytes]]) -> None:

@@ -56,6 +56,7 @@ def forget(_served: Served) -> None:
     """The note of a device that nobody keeps a ground truth of."""
 
 
+@runtime_checkable
 class Simulated(Protocol):
     """What every simulated device has: an id and a place to tell the truth to."""
 

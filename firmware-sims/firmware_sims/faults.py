@@ -19,11 +19,14 @@ NAMES: Final = (
     "bad_checksum",  # one bit flipped somewhere, the check value left as it was
     "late",  # `delay_s`, or uniform between `delay_s` and `delay_to_s`, on top of the reply time
     "half",  # the first half of a frame
+    "tail",  # the second half of a frame: the port was opened in its middle
+    "banner",  # boot text in front: the device restarted (DTR at opening, a power dip)
     "noise_before",  # `size` random bytes in front
     "noise_between",  # `size` random bytes at some time after the answer
     "noise_after",  # `size` random bytes right behind
     "extra_byte",  # one more byte inside
     "dribble",  # every byte a write of its own, `delay_s` apart
+    "chunks",  # portions of 62 bytes, 16 ms apart: the latency timer of an FTDI adapter
     "echo",  # the request comes back in front of the answer
     "exception",  # exception `code` instead of the answer
     "wrong_unit",  # a correct frame of the next unit id
@@ -31,7 +34,12 @@ NAMES: Final = (
     "foreign",  # somebody else's answer in front of the right one
     "duplicate",  # the answer comes twice
     "missing",  # of an answer of several frames, one does not come
+    "wrong_transaction",  # Modbus TCP: another transaction id
+    "length_lie",  # Modbus TCP: the length field says 0, or 65,535 where `code` is 0
 )
+BANNER: Final = b"\r\nBoot v1.8b\r\nREADY\r\n"
+FTDI_BYTES: Final = 62
+FTDI_S: Final = 0.016
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +176,23 @@ def _dribble(strike: _Strike) -> Answers:
     return answers
 
 
+def _chunks(strike: _Strike) -> Answers:
+    return [
+        (delay_s + n * FTDI_S, frame[n * FTDI_BYTES : (n + 1) * FTDI_BYTES])
+        for delay_s, frame in strike.answers
+        for n in range(-(-len(frame) // FTDI_BYTES))
+    ]
+
+
+def _mbap(strike: _Strike, at: int, *, field: bytes | None = None) -> Answers:
+    """Two bytes of the MBAP header changed, where the protocol has one."""
+    if not strike.dress.mbap:
+        return strike.answers
+    return strike.each(
+        lambda frame: frame[:at] + (field or bytes(byte ^ 0x5A for byte in frame[at : at + 2])) + frame[at + 2 :]
+    )
+
+
 def _echo(strike: _Strike) -> Answers:
     return [(0.0, strike.request), *strike.answers]
 
@@ -200,6 +225,11 @@ _EFFECTS: Final[dict[str, Callable[[_Strike], Answers]]] = {
     "bad_checksum": _flip,
     "late": _late,
     "half": lambda strike: strike.each(lambda frame: frame[: len(frame) // 2]),
+    "tail": lambda strike: strike.each(lambda frame: frame[len(frame) // 2 :]),
+    "banner": lambda strike: strike.each(lambda frame: BANNER + frame),
+    "chunks": _chunks,
+    "wrong_transaction": lambda strike: _mbap(strike, 0),
+    "length_lie": lambda strike: _mbap(strike, 4, field=b"\0\0" if strike.fault.code else b"\xff\xff"),
     "noise_before": lambda strike: strike.each(lambda frame: strike.noise() + frame),
     "noise_between": _between,
     "noise_after": lambda strike: strike.each(lambda frame: frame + strike.noise()),

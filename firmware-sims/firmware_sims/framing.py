@@ -65,6 +65,7 @@ class Dress:
         unit_at, function_at: offsets, None where the protocol has no such thing.
         tail: bytes of check value behind the content.
         foreign: an answer meant for somebody else, whole and correct.
+        mbap: whether frames begin with a Modbus TCP header.
         damage: first and end offset of bytes whose damage shows, for a protocol without check value.
     """
 
@@ -74,6 +75,7 @@ class Dress:
     tail: int = 0
     foreign: bytes = b""
     damage: tuple[int, int] | None = None
+    mbap: bool = False
 
 
 def _reseal_rtu(frame: bytes) -> bytes:
@@ -89,4 +91,6 @@ def _reseal_mbap(frame: bytes) -> bytes:
 _FOREIGN_PDU: Final = b"\x04\x54" + bytes.fromhex("4366cccd") * 21
 
 RTU: Final = Dress(_reseal_rtu, unit_at=0, function_at=1, tail=2, foreign=rtu(1, _FOREIGN_PDU))
-TCP: Final = Dress(_reseal_mbap, unit_at=6, function_at=7, foreign=mbap(0x4711, 1, pdu=_FOREIGN_PDU), damage=(0, 4))
+TCP: Final = Dress(
+    _reseal_mbap, unit_at=6, function_at=7, foreign=mbap(0x4711, 1, pdu=_FOREIGN_PDU), damage=(0, 4), mbap=True
+)

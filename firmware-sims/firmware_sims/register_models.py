@@ -12,7 +12,7 @@ from typing import Any, Final
 from firmware_sims.device import Note, Simulated
 from firmware_sims.kind import Kind
 from firmware_sims.quantities import FLAVOURS, Source
-from firmware_sims.registers import Cell, RegisterUnit, text
+from firmware_sims.registers import ILLEGAL_VALUE, Cell, RegisterUnit, text
 
 MARKER: Final = 0x53756E53  # "SunS"
 _END: Final = 0xFFFF
@@ -115,6 +115,7 @@ def _unit(name: str, seed: int, _unit_id: int) -> Simulated:
         _merged(FLAVOURS[table["senses"]](seed), constants),
         tables=frozenset(table.get("tables", ["holding"])),
         max_registers=table.get("max_registers", 125),
+        over=table.get("over", ILLEGAL_VALUE),
         hole=bytes.fromhex(table["hole"]) if "hole" in table else None,
         splits=table.get("splits", True),
         constants=texts,

@@ -104,6 +104,7 @@ class RegisterUnit:
         hole: what an undefined register inside a read does: None = exception 2, else two bytes of filling.
         splits: false where a read that starts or ends inside a value is refused (Schneider).
         even: true where an odd start is refused.
+        over: exception code of a read of more than `max_registers`.
         constants: fixed registers (identity blocks). alone: registers that hold this when read alone (Carlo Gavazzi).
         identity: objects 0.. of function 43/14. report: data of function 17. Where empty, exception 1.
         last: the highest address that exists.
@@ -114,6 +115,7 @@ class RegisterUnit:
     source: Callable[[float], Mapping[str, float | None]]
     tables: frozenset[str] = frozenset({"input"})
     max_registers: int = 125
+    over: int = ILLEGAL_VALUE
     hole: bytes | None = None
     splits: bool = True
     even: bool = False
@@ -151,7 +153,7 @@ class RegisterUnit:
 
     def _read(self, start: int, count: int, *, now_s: float) -> bytes:
         if not 1 <= count <= self.max_registers:
-            raise Refused(ILLEGAL_VALUE)
+            raise Refused(self.over if count <= 125 else ILLEGAL_VALUE)
         end = start + count
         if end > self.last + 1 or (self.even and start % 2):
             raise Refused(ILLEGAL_ADDRESS)

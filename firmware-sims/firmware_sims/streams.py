@@ -32,6 +32,7 @@ class Stream:
         replies: requests by pattern, in the order in which they are tried; one without an answer says nothing.
         delay_s: time from a request to its answer, s.
         unit: its address. talking: whether it sends frames by itself now.
+        frozen_s: where its time stands still (a stuck sensor).
         memory: what the model keeps from one exchange to the next.
     """
 
@@ -42,6 +43,7 @@ class Stream:
     delay_s: float = 0.02
     unit: int = 1
     talking: bool = True
+    frozen_s: float | None = None
     memory: dict[str, float] = field(default_factory=dict)
     note: Note = forget
     polls: int = 0
@@ -55,7 +57,7 @@ class Stream:
         if now_s < self.due_s:
             return b"", self.due_s
         self.due_s = max(self.due_s + self.period_s, now_s) if self.due_s > now_s - 5 else now_s + self.period_s
-        return self._noted(self.frame(self, now_s), now_s), self.due_s
+        return self._noted(self.frame(self, self._time(now_s)), now_s), self.due_s
 
     def hear(self, data: bytes, now_s: float) -> Answers:
         """Answers to the requests completed by `data`; what is no request is dropped."""
@@ -66,12 +68,15 @@ class Stream:
             if not matches:
                 break
             match, reply = min(matches, key=lambda pair: pair[0].start())
-            answer = self._noted(reply(self, match, now_s), now_s)
+            answer = self._noted(reply(self, match, self._time(now_s)), now_s)
             del self.buffer[: match.end()]
             if answer:
                 answers.append((self.delay_s, answer))
         del self.buffer[:-LONGEST_REQUEST]
         return answers
+
+    def _time(self, now_s: float) -> float:
+        return now_s if self.frozen_s is None else self.frozen_s
 
     def _noted(self, told: Told, now_s: float) -> bytes:
         data, said = told

@@ -23,6 +23,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from gateway.sinks import SinkDown
+from gateway.sinks.mqtt_client import TidyClient
 from gateway.sinks.mqtt_reasons import CONNACK, DISCONNECT, Refusal
 
 DIAL_S: Final = 10.0  # TCP and TLS
@@ -87,7 +88,7 @@ class Session:
     def _build(self) -> paho.Client:
         dial = self.dial
         five = dial.protocol == paho.MQTTv5
-        client = paho.Client(
+        client = TidyClient(
             CallbackAPIVersion.VERSION2,
             client_id=dial.client_id,
             protocol=MQTTProtocolVersion(dial.protocol),

@@ -7,9 +7,7 @@ own: the sweep goes on.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -157,8 +155,7 @@ async def sweep_host(
                 found.append(Found(unit, None, heard.reply_s, heard.code, tuple(who)))
                 tell("found", found[-1])
         finally:
-            with suppress(asyncio.CancelledError):
-                await link.close()
+            await link.close()
     return found
 
 

@@ -77,21 +77,30 @@ def _echo(evidence: Evidence) -> list[Fault]:
     """Our own request comes back, whole (the adapter's echo: harmless) or spoilt (something drives the line)."""
     tries = [heard for _line, heard in evidence.tries]
     whole = sum(heard.echoed for heard in tries)
-    spoilt = sum(heard.spoilt_echo for heard in tries)
+    spoilt = _spoilt(tries)
     if tries and whole >= max(2, len(tries) // 2):
         return [Fault("CG-BUS-08", {"endpoint": evidence.endpoint}, seen=f"{whole} of {len(tries)}", warning=True)]
-    if spoilt >= max(3, len(tries) // 2):
-        seen = next(heard.seen for heard in tries if heard.spoilt_echo)
-        return [Fault("CG-BUS-09", {"endpoint": evidence.endpoint}, seen=f"{spoilt} of {len(tries)}: {seen.hex(' ')}")]
+    if spoilt:
+        seen = f"{len(spoilt)} of {len(tries)}: {spoilt[0].seen.hex(' ')}"
+        return [Fault("CG-BUS-09", {"endpoint": evidence.endpoint}, seen=seen)]
     return []
+
+
+def _spoilt(tries: Sequence[Heard]) -> list[Heard]:
+    """Requests that came back damaged: most of them, whoever was asked. One unit alone would be its own answer."""
+    found = [heard for heard in tries if heard.spoilt_echo]
+    everybody = len({heard.unit for heard in found}) >= 2
+    return found if everybody and len(found) >= max(3, len(tries) // 2) else []
 
 
 def _twins(evidence: Evidence) -> list[Fault]:
     """One unit garbled, again and again, at settings with which the receiver hears no wrong character."""
     garbled: dict[tuple[LineSettings, int], list[Heard]] = {}
+    if _spoilt([heard for _line, heard in evidence.tries]):
+        return []
     for line, heard in evidence.tries:
         clean = heard.errors is None or not (heard.errors.framing or heard.errors.parity)
-        if heard.garbled and not heard.spoilt_echo and clean:
+        if heard.garbled and clean:
             garbled.setdefault((line, heard.unit), []).append(heard)
     fine = {line for line, _unit in evidence.hits}
     return [

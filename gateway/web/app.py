@@ -70,7 +70,9 @@ class Pages:
             "/api/device": self.device, "/api/history": self.history, "/export/{name}": self.exported,
             "/metrics": self.metrics, "/healthz": self.healthz, "/readyz": self.readyz,
         }  # fmt: skip
-        return Starlette(routes=[Route(path, answer, methods=["GET"]) for path, answer in found.items()])
+        made = Starlette(routes=[Route(path, answer, methods=["GET"]) for path, answer in found.items()])
+        made.router.redirect_slashes = False
+        return made
 
     async def front(self, request: Request) -> Response:
         """The page: complete without JavaScript, taken over by it where there is some."""

@@ -20,6 +20,8 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 PATH_MAX: Final = 2048
+HEADERS_MAX: Final = 100
+HEADERS_MAX_BYTES: Final = 16_384
 PEERS_MAX: Final = 4096
 CSP: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -90,6 +92,8 @@ class Guard:
 
     def _judge(self, scope: Scope) -> None:
         self._rate(scope)
+        if scope["http_version"] not in {"1.0", "1.1"}:
+            raise Refused(505, "HTTP/1.1 is spoken here")
         headers = _headers(scope)
         self._host(headers)
         if scope["method"] not in {"GET", "HEAD"}:
@@ -119,21 +123,22 @@ class Guard:
         host = headers.get("host", "")
         if not host:
             raise Refused(400, "the request names no host")
-        if not self._ours(host):
+        if not self._ours(host, unsaid=self._rules.port):  # a proxy may leave the port out
             raise Refused(421, "this server does not answer for that host name")
 
-    def _ours(self, host: str) -> bool:
-        """Whether host[:port] is one of our names, with our port, or without one (a proxy's)."""
+    def _ours(self, host: str, *, unsaid: int) -> bool:
+        """Whether host[:port] is one of our names with our port; `unsaid` is meant where no port is given."""
         name, colon, port = host.lower().rpartition(":")
-        if not colon or name.endswith("[") or (host.startswith("[") and host.endswith("]")):
-            name, port = host.lower(), str(self._rules.port)
+        if not colon or (host.startswith("[") and host.endswith("]")):
+            name, port = host.lower(), str(unsaid)
         return name in self._rules.hosts and port == str(self._rules.port)
 
     def _origin(self, scope: Scope, headers: Mapping[str, str]) -> None:
         origin = headers.get("origin")
         if origin is not None:
             scheme, _, host = origin.partition("://")
-            if scheme != ("https" if self._rules.secure else "http") or not self._ours(host):
+            ours, unsaid = ("https", 443) if self._rules.secure else ("http", 80)
+            if scheme != ours or not self._ours(host, unsaid=unsaid):
                 raise Refused(403, "a page of another site may not ask here")
         elsewhere = headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}
         if elsewhere and not (scope["path"] == "/" and headers.get("sec-fetch-mode") == "navigate"):
@@ -152,8 +157,11 @@ class Guard:
 
 def _headers(scope: Scope) -> dict[str, str]:
     """Names to values; a header that must stand once and stands twice refuses the request."""
+    given = scope["headers"]
+    if len(given) > HEADERS_MAX or sum(len(name) + len(value) for name, value in given) > HEADERS_MAX_BYTES:
+        raise Refused(431, "these headers are too long")
     found: dict[str, str] = {}
-    for raw_name, raw_value in scope["headers"]:
+    for raw_name, raw_value in given:
         name = raw_name.decode("latin-1").lower()
         if name in found and name in {"host", "origin", "content-length", "transfer-encoding", "authorization"}:
             raise Refused(400, "a header stands twice")
@@ -165,7 +173,7 @@ async def _tell(refused: Refused, send: Send) -> None:
     body = f"{refused.fact}\n".encode()
     headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode())]
     headers += [*refused.headers, (b"cache-control", b"no-store")]
-    if refused.status in {400, 413, 429}:
+    if refused.status in {400, 413, 429, 431, 505}:
         headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": refused.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import logging
 import secrets
+import signal
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -94,11 +97,21 @@ class Server(uvicorn.Server):
 
     stream: Stream | None = None
 
-    def handle_exit(self, sig: int, frame: Any) -> None:
-        """SIGTERM or SIGINT."""
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """SIGTERM and SIGINT end the process with exit code 0 (uvicorn would raise them again at its end)."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        yield
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+    def stop(self) -> None:
+        """Let the pages go, then end."""
         if self.stream is not None:
             self.stream.end()
-        super().handle_exit(sig, frame)
+        self.should_exit = True
 
 
 def make(source: Source, listen: Listen, *, clock: Clock | None = None) -> tuple[Server, Picture, Stream]:

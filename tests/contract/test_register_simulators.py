@@ -15,6 +15,7 @@ from drivers.modbus.master import Master
 from drivers.modbus.polled import polled
 from drivers.profile import load, shipped
 from drivers.sample import Code
+from firmware_sims.quirks import afflict
 from firmware_sims.single import DEVICES
 
 NOON_S = 1_795_240_800.0  # 2026-11-21 13:00 in Khon Kaen
@@ -40,9 +41,11 @@ def wire(unit, told):
     return CallLink(answer)
 
 
-async def read(profile, told):
+async def read(profile, told, *, quirk=None):
     kind = DEVICES[profile.id]
     unit = kind.make(7, kind.unit)
+    if quirk is not None:
+        afflict(unit, quirk, now_s=NOON_S)
     master = Master(wire(unit, told), line=line(profile.wire.lines[0]))
     await master.open()
     try:
@@ -74,3 +77,22 @@ def test_what_is_served_is_what_is_read(name):
     assert missing == NOT_SENSED.get(name, set())
     assert any(any(value for value in sample.values) for sample in samples)
     assert [finding.seen for finding in findings if not finding.holds] == []
+
+
+# Devices whose sheet says how "not available" looks (devices.md 4.4, 5.1 to 5.3, 5.5, 5.6, 5.9), and who counts 0 so.
+WITH_SENTINEL = sorted(
+    name for name in MODBUS if name.startswith(("abb", "carlo", "chint", "eastron", "ecowitt", "janitza", "schneider"))
+)
+
+
+@pytest.mark.parametrize("name", WITH_SENTINEL)
+def test_not_available_is_never_a_number(name):
+    profile = load(name)
+    samples, _ = virtual_time.run(read(profile, [], quirk="absent"))
+    believed = {
+        point.name
+        for sample in samples
+        for point, code in zip(profile.points(sample.part), sample.codes, strict=True)
+        if code < 200
+    }
+    assert believed == set()

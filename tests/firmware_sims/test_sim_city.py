@@ -1,9 +1,11 @@
 """The city as a process: the ready line, control lines, the truth, a clean end, little CPU."""
 
+import asyncio
 import json
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 import termios
@@ -13,9 +15,12 @@ from contextlib import contextmanager
 
 import pytest
 
+from firmware_sims.city import City
 from firmware_sims.control import scenario
 from firmware_sims.framing import rtu
+from firmware_sims.truth import Truth
 
+NOON = 1_795_237_200.0
 VOLTAGE = rtu(1, b"\x04\0\0\0\2")
 
 
@@ -205,3 +210,41 @@ def test_a_scenario_file(tmp_path):
     script.write_text('{"unplug": "level"}\n')
     with pytest.raises(ValueError, match=":1: no control line"):
         scenario(script)
+
+
+def test_a_day_by_script(tmp_path):
+    """Values, the day's time, a device's own clock, and the platform's outages; the truth tells what was seen."""
+    script = tmp_path / "day.jsonl"
+    script.write_text(
+        '{"at": 0.0, "values": {"power_active": 4321.0}, "device": "main-meter"}\n'
+        '{"at": 0.0, "values": {"pm2_5": 180}, "device": "air-north"}\n'
+        '{"at": 0.0, "values": {"pm2_5": 180}, "device": "radar"}\n'
+        '{"at": 0.0, "leap": 3600}\n{"at": 0.0, "leap": -1}\n'
+        '{"at": 0.0, "device_clock": "radar", "ahead_s": 90}\n{"at": 0.0, "device_clock": "canal", "ahead_s": 90}\n'
+        '{"at": 0.05, "broker": "down"}\n{"at": 0.06, "database": "down"}\n{"at": 0.1, "database": "up"}\n'
+    )
+    flags = ("--scenario", script, "--broker", "0", "--database", "0", "--truth", tmp_path / "truth.jsonl")
+    with program("city", "--dir", tmp_path / "c", *flags) as (process, ready):
+        answers = [json.loads(process.stdout.readline()) for _ in range(10)]
+        assert ["error" in answer for answer in answers] == [False, False, True, False, True, False, True] + [False] * 3
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", ready["broker"]), timeout=5)
+        socket.create_connection(("127.0.0.1", ready["database"]), timeout=5).close()
+
+
+def test_what_is_imposed_is_seen_until_it_is_healed(tmp_path):
+    async def try_it():
+        async with City(tmp_path / "c", Truth(None)) as city:
+            meter, air = city.devices["main-meter"], city.devices["air-north"]
+            told = []
+            meter.note = told.append
+            city.impose("main-meter", {"power_active": 4321.0})
+            meter.answer(bytes.fromhex("0400340002"), NOON)
+            city.impose("air-north", {"pm2_5": 180.0})
+            assert air.speak(time.time() + 3600)[0][12:14] == (180).to_bytes(2, "big")
+            city.heal("main-meter")
+            meter.answer(bytes.fromhex("0400340002"), NOON)
+            first, second = (each.values["power_active"] for each in told)
+            assert (first, second != first) == (4321.0, True)
+
+    asyncio.run(try_it())

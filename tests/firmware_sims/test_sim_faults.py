@@ -77,6 +77,37 @@ def test_dribble():
     assert found[-1][0] == pytest.approx(0.01 + 0.002 * (len(GOOD) - 1))
 
 
+def test_tail_and_banner():
+    assert answers(Fault("tail"))[0][1] == GOOD[len(GOOD) // 2 :]
+    text = answers(Fault("banner"))[0][1].removesuffix(GOOD)
+    assert text.strip().isascii()
+    assert len(text) > 5
+
+
+def test_chunks_of_an_usb_adapter():
+    long_one = rtu(1, b"\x03\0\0\0\x32")  # 50 registers: 105 bytes
+    bus, _ = line(Fault("chunks"))
+    (first_s, first), (second_s, second) = bus.hear(long_one, NOON)
+    assert (len(first), len(second)) == (62, 43)
+    assert second_s - first_s == pytest.approx(0.016)
+    assert rtu_whole(first + second)
+
+
+def test_headers_of_modbus_tcp():
+    request = mbap(7, 1, pdu=b"\x03\0\0\0\2")
+    for fault, at, expected in (
+        (Fault("wrong_transaction"), slice(0, 2), bytes((0 ^ 0x5A, 7 ^ 0x5A))),
+        (Fault("length_lie"), slice(4, 6), b"\0\0"),
+        (Fault("length_lie", code=0), slice(4, 6), b"\xff\xff"),
+    ):
+        found = Faults(TCP)
+        found.switch_on(fault)
+        session = TcpUnits({1: Slave(SelfIdentifying("s", 1, "u16"), faults=found)}).session()
+        ((_, frame),) = session.hear(request, NOON)
+        assert frame[at] == expected
+        assert frame[2:4] == b"\0\0"
+
+
 def test_echo():
     assert answers(Fault("echo")) == [(0.0, REQUEST), (0.01, GOOD)]
 
@@ -155,7 +186,7 @@ def test_every_fault_on_pushed_frames(name):
     assert notes
     assert {n.fault for n in notes} == {name}
     good = [frame for frame in out.split(b"BM")[1:] if plantower.seal((b"BM" + frame)[:30]) == b"BM" + frame[:30]]
-    assert (len(good) >= 4) == (name not in {"silence", "bad_checksum", "half", "extra_byte"})
+    assert (len(good) >= 4) == (name not in {"silence", "bad_checksum", "half", "tail", "extra_byte"})
 
 
 def test_a_late_frame_comes_when_it_is_due():

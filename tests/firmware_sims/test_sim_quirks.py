@@ -4,9 +4,11 @@ import pytest
 
 from firmware_sims.city import build
 from firmware_sims.quirks import NAMES, afflict
+from firmware_sims.single import DEVICES
 
 NOON = 1_795_237_200.0
 TOTALS = bytes.fromhex("0400340002")  # total power
+IMPORT = bytes.fromhex("0300340002")
 ENERGY = bytes.fromhex("0400480002")
 
 
@@ -65,4 +67,40 @@ def test_what_cannot_be_is_refused():
     for device, quirk in ((devices.radar, "stuck"), (devices.air, "absent"), (devices.canal, "rusty")):
         with pytest.raises(ValueError, match="cannot have"):
             afflict(device, quirk, now_s=NOON)
-    assert len(NAMES) == 5
+    assert len(set(NAMES)) == len(NAMES) == 9
+
+
+def words(device, pdu):
+    return device.answer(pdu, NOON)[2:]
+
+
+def test_a_firmware_with_another_map():
+    meter = build(1).main_meter
+    usual = words(meter, TOTALS)
+    heal = afflict(meter, "swapped", now_s=NOON)
+    assert words(meter, TOTALS) == usual[2:] + usual[:2]
+    heal()
+    heal = afflict(meter, "shifted", now_s=NOON)
+    assert words(meter, bytes.fromhex("0400350002")) == usual
+    heal()
+    assert words(meter, TOTALS) == usual
+    afflict(meter, "invalid", now_s=NOON)
+    assert words(meter, TOTALS) == bytes.fromhex("ffc00000")
+
+
+def test_a_counter_comes_round():
+    meter = DEVICES["carlo-gavazzi-em340"].make(1, 1)
+    begin = next(
+        now for now in range(int(NOON), int(NOON) + 40 * 86400 * 365, 86400) if said(meter, IMPORT, now) > 70_000
+    )
+    before = said(meter, IMPORT, begin)
+    afflict(meter, "rollover", now_s=begin)
+    assert said(meter, IMPORT, begin) == pytest.approx(before % 65_536, abs=0.1)
+
+
+def test_any_serial_sensor_can_be_stuck():
+    sensor = DEVICES["gill-windsonic"].make(1, 0)
+    heal = afflict(sensor, "stuck", now_s=NOON)
+    assert len({sensor.speak(NOON + n)[0] for n in range(10)}) == 1
+    heal()
+    assert len({sensor.speak(NOON + n)[0] for n in range(20, 30)}) > 1

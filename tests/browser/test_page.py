@@ -1,0 +1,328 @@
+"""The live page in a real Chromium: what is shown, refused, said; both languages and themes, desktop and phone."""
+
+import json
+import re
+import subprocess
+import tarfile
+import time
+
+import pytest
+from live_desk import LivePage, ScriptedDaemon, aqi, device, rfc
+from parts import program
+
+pytestmark = [pytest.mark.browser, pytest.mark.parts]
+AXE = "axe-core@4.14.1"
+EVIL = (
+    "<script>window.hacked=1</script>",
+    "<img src=x onerror=window.hacked=1>",
+    '"><svg onload=window.hacked=1>',
+    "javascript:window.hacked=1",
+    "{{constructor.constructor('window.hacked=1')()}}",
+    "</title><script>window.hacked=1</script>",
+    "' onfocus=window.hacked=1 autofocus='",
+    "<iframe srcdoc='<script>top.hacked=1</script>'>",
+    "${window.hacked=1}",
+)
+SCRIPTS = ("app", "city", "detail", "draw", "stream", "tile", "views", "words")
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    from playwright.sync_api import sync_playwright
+
+    flags = ["--no-sandbox", "--disable-background-networking", "--no-first-run", "--disable-component-update"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program("chromium", package="chromium"), args=flags)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def axe(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("axe")
+    done = subprocess.run(["npm", "pack", "--silent", AXE], cwd=folder, capture_output=True, text=True, timeout=60)
+    if done.returncode:
+        pytest.skip(f"npm cannot fetch {AXE}: {done.stderr[-200:]}")
+    with tarfile.open(folder / done.stdout.strip().splitlines()[-1]) as tar:
+        return tar.extractfile("package/axe.min.js").read().decode()
+
+
+class Watch:
+    """A tab that notes every request, every console error and every dialog."""
+
+    def __init__(self, chromium, live, *, lang="en-GB", scheme="light", size=(1280, 900), js=True):
+        self.context = chromium.new_context(
+            locale=lang, color_scheme=scheme, viewport={"width": size[0], "height": size[1]}, java_script_enabled=js
+        )
+        self.page, self.live = self.context.new_page(), live
+        self.requests, self.errors = [], []
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.on("console", lambda message: message.type == "error" and self.errors.append(message.text))
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("dialog", lambda dialog: self.errors.append("dialog") or dialog.dismiss())
+
+    def open(self):
+        self.page.goto(self.live.url, wait_until="domcontentloaded")
+        self.page.wait_for_selector(".tile")
+        return self.page
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.context.close()
+
+
+def history():
+    """24 h of quarters of `a` with a hole of two hours."""
+    lines = []
+    for back in range(96, 0, -1):
+        if not 40 <= back < 48:
+            v = {"pm2_5": {"mean": 20.0 + back % 7, "min": 15.0, "max": 40.0}}
+            lines.append({"device": "a", "stream": "15m", "t": rfc(back * 900), "end": rfc(back * 900 - 900), "v": v})
+    return lines
+
+
+def city():
+    devices = {
+        f"a{n}": device(name={"en": f"Air {n}", "th": f"อากาศ {n}"}, windows=[aqi(n * 60, n)]) for n in range(1, 6)
+    }
+    devices["a"] = device(name={"en": "Air hole", "th": "อากาศ"}, windows=[aqi(144, 4)], every_s=600)
+    devices["m"] = device("energy", v={}, q={"*": "b:timeout"}, name={"en": "Dead meter", "th": "มิเตอร์"})
+    devices["w"] = device("water", every_s=600, v={"level": 1.25}, q={"level": "u:stuck"})
+    devices["t"] = device("traffic", every_s=600)
+    alarm = {"id": "x", "state": "raised", "code": "CG-BUS-01", "t": rfc(60), "level": 2}
+    return devices, [alarm | {"text": {"en": "main meter does not answer", "th": "มิเตอร์ไม่ตอบ"}}]
+
+
+@pytest.fixture
+def live(tmp_path):
+    (tmp_path / "state").mkdir()
+    devices, alarms = city()
+    with ScriptedDaemon(tmp_path / "state", devices, history=history(), alarms=alarms), LivePage(tmp_path) as page:
+        yield page.ready()
+
+
+@pytest.mark.parametrize("lang", ["en-GB", "th-TH"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_accessible_and_alone(chromium, live, axe, lang, scheme):
+    """No serious finding of axe-core, targets of 44 px, no request to another host, no error; on a phone."""
+    with Watch(chromium, live, lang=lang, scheme=scheme, size=(390, 844)) as tab:
+        page = tab.open()
+        page.evaluate(axe)
+        for kind in ("air", "energy", "water", "traffic", "gateways", "map"):
+            page.click(f"#tab-{kind}")
+            judged(page, kind)
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{kind} scrolls sideways"
+        page.click("#tab-air")
+        page.click(".tile")
+        page.wait_for_selector("dialog tbody tr")
+        judged(page, "detail")
+        assert tab.errors == []
+        assert {url.split("/")[2] for url in tab.requests} == {f"127.0.0.1:{live.port}"}
+        assert page.evaluate("document.documentElement.lang") == lang[:2]
+
+
+def judged(page, where):
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    serious = [one for one in found["violations"] if one["impact"] in {"serious", "critical"}]
+    assert [(one["id"], one["nodes"][0]["html"][:200]) for one in serious] == [], where
+    small = page.evaluate(
+        """[...document.querySelectorAll("button, select, .link, [role=tab]")].filter(e => e.checkVisibility())
+           .map(e => [e.outerHTML.slice(0, 80), e.getBoundingClientRect()])
+           .filter(([, r]) => r.width < 43.9 || r.height < 43.9).map(([html, r]) => [html, r.width, r.height])"""
+    )
+    assert small == [], where
+
+
+def test_aqi_is_number_word_shape_and_colour(chromium, live):
+    with Watch(chromium, live) as tab:
+        page = tab.open()
+        shapes, colours = set(), set()
+        for level in range(1, 6):
+            tile = page.locator(".tile", has=page.get_by_text(f"Air {level}", exact=True))
+            mark = tile.locator(".mark")
+            shapes.add(re.sub(r'\s(class|style)="[^"]*"', "", mark.evaluate("e => e.outerHTML")))
+            colours.add(mark.evaluate("e => getComputedStyle(e).fill"))
+            assert tile.locator(".num").text_content() == str(level)
+            assert mark.evaluate("e => getComputedStyle(e).stroke") == "rgb(51, 51, 51)"
+            words = tile.text_content()
+            assert re.search(r"AQI (\d+|≥201) \w+", words)
+            assert "24 h mean, 92 % of hours present" in words
+        assert len(shapes) == len(colours) == 5
+        order = page.locator(".tile .name").all_text_contents()
+        assert order[0] == "Air 5"  # worst first
+        page.click("[aria-label^='Colours']")
+        assert page.locator(".mark.l2").first.evaluate("e => getComputedStyle(e).fill") == "rgb(0, 158, 115)"
+
+
+def test_a_failed_device_shows_no_number_and_the_alarm_stands_on_top(chromium, live):
+    with Watch(chromium, live) as tab:
+        page = tab.open()
+        assert "main meter does not answer" in page.inner_text("#alarms")
+        page.click("#tab-energy")
+        tile = page.text_content(".tile")
+        assert "device does not answer" in tile
+        assert not re.search(r"\d+ (W|V|kW)", tile)
+        assert "! 1" in page.inner_text("#tab-energy")
+        page.click("#tab-water")
+        assert "value does not move" in page.text_content(".tile")
+
+
+def test_a_gap_is_a_gap_in_the_sparkline_and_in_the_detail(chromium, live):
+    with Watch(chromium, live) as tab:
+        page = tab.open()
+        spark = page.locator(".tile", has=page.get_by_text("Air hole")).locator(".spark")
+        spark.wait_for()
+        assert spark.locator("path").get_attribute("d").count("M") == 2
+        assert spark.locator(".gap").count() == 1
+        page.locator(".tile", has=page.get_by_text("Air hole")).click()
+        page.wait_for_selector("dialog .chart svg, dialog .chart canvas")
+        if page.locator("dialog .chart svg").count():
+            assert page.locator("dialog .chart path").get_attribute("d").count("M") == 2
+
+
+def test_keyboard(chromium, live):
+    with Watch(chromium, live) as tab:
+        page = tab.open()
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.className") == "skip"
+        page.focus("#tab-air")
+        page.keyboard.press("ArrowRight")
+        assert page.evaluate("document.activeElement.id") == "tab-traffic"
+        page.keyboard.press("ArrowLeft")
+        page.focus(".tile")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("dialog[open]")
+        page.keyboard.press("Escape")
+        page.wait_for_selector("dialog", state="detached")
+        assert page.evaluate("document.activeElement.className").startswith("tile")
+
+
+def test_thai_with_the_buddhist_year_as_text_only(chromium, live):
+    with Watch(chromium, live) as tab:
+        page = tab.open()
+        page.click(".tools button")
+        year = time.gmtime().tm_year + 543
+        page.wait_for_function(f"document.querySelector('footer').innerText.includes('{year}')")
+        assert "ฝุ่น PM2.5" in page.text_content(".grid")
+        page.reload()
+        page.wait_for_selector(".tile")
+        assert page.evaluate("document.documentElement.lang") == "th"
+        assert str(year) not in live.get("/export/latest.csv")[2].decode()
+
+
+def test_without_javascript_there_is_a_table(chromium, live):
+    with Watch(chromium, live, js=False) as tab:
+        tab.page.goto(live.url)
+        words = tab.page.inner_text("table")
+        assert "Air 5" in words
+        assert "PM2.5 12 ug/m3" in words
+        assert "b:timeout" in words
+        assert tab.page.locator("noscript meta[http-equiv=refresh]").count() or "http-equiv" in tab.page.content()
+
+
+def test_a_silent_device_is_stale_within_2_s_of_its_third_interval(chromium, tmp_path):
+    (tmp_path / "state").mkdir()
+    with (
+        ScriptedDaemon(tmp_path / "state", {"a": device(every_s=1.0)}),
+        LivePage(tmp_path) as live,
+        Watch(chromium, live.ready()) as tab,
+    ):
+        page = tab.open()
+        page.wait_for_selector(".tile.bad", timeout=15_000)
+        text = page.text_content(".tile")
+        assert "no data for" in text
+        age_s = float(re.search(r"no data for (\d+) s", text).group(1))
+        print(f"\nshown stale at an age of {age_s:.0f} s, interval 1 s")
+        assert age_s <= 5
+        assert "last: PM2.5 12 µg/m³" in text
+        assert "!" in page.inner_text("#tab-air")
+        told = json.loads(live.get("/api/device?key=gw-1/a")[2])
+        assert told["t"]
+
+
+def test_it_says_that_the_daemon_is_away_and_recovers_within_10_s(chromium, tmp_path):
+    (tmp_path / "state").mkdir()
+    with LivePage(tmp_path) as live, Watch(chromium, live) as tab:
+        with ScriptedDaemon(tmp_path / "state", {"a": device()}):
+            page = tab.open()
+            page.wait_for_selector(".status[data-state=live]")
+        page.wait_for_selector(".status[data-state=down]", timeout=5000)
+        assert "does not answer" in page.inner_text(".status")
+        with ScriptedDaemon(tmp_path / "state", {"a": device()}):
+            began = time.monotonic()
+            page.wait_for_selector(".status[data-state=live]", timeout=10_000)
+            print(f"\ndaemon back: recovered after {time.monotonic() - began:.1f} s")
+
+
+def test_it_says_that_it_reconnects_and_does_so_by_itself(chromium, tmp_path):
+    (tmp_path / "state").mkdir()
+    with ScriptedDaemon(tmp_path / "state", {"a": device(every_s=600)}):
+        first = LivePage(tmp_path)
+        with first, Watch(chromium, first.ready()) as tab:
+            page = tab.open()
+            page.wait_for_selector(".status[data-state=live]")
+            first.process.kill()
+            first.process.wait()
+            page.wait_for_selector(".status[data-state=wait]", timeout=5000)
+            assert "reconnecting" in page.inner_text(".status")
+            second = LivePage(tmp_path)
+            second.port = first.port
+            with second:
+                began = time.monotonic()
+                page.wait_for_selector(".status[data-state=live]", timeout=10_000)
+                print(f"\npage's process back: recovered after {time.monotonic() - began:.1f} s")
+
+
+def test_hostile_names_units_values_and_alarms_are_text(chromium, tmp_path):
+    (tmp_path / "state").mkdir()
+    devices = {}
+    for number, evil in enumerate(EVIL):
+        facts = device(name={"en": evil, "th": evil}, q={"pm2_5": evil}, windows=[aqi(30, 2)], every_s=600)
+        facts["points"] = {"pm2_5": {"unit": evil, "kind": "gauge", "digits": 0}, evil: {"unit": "V", "kind": "gauge"}}
+        facts |= {"profile": evil, "serial": evil, "lane": {"n": 1, "name": {"en": evil}}}
+        facts["last"]["v"][evil] = evil
+        devices[f"d{number}"] = facts
+    alarms = [
+        {"id": str(n), "state": "raised", "code": e, "t": e, "level": 2, "text": {"en": e}} for n, e in enumerate(EVIL)
+    ]
+    with (
+        ScriptedDaemon(tmp_path / "state", devices, alarms=alarms),
+        LivePage(tmp_path) as live,
+        Watch(chromium, live.ready()) as tab,
+    ):
+        page = tab.open()
+        for number in range(len(EVIL)):
+            page.locator(".tile").nth(number).click()
+            page.wait_for_selector("dialog tbody tr")
+            page.keyboard.press("Escape")
+            page.wait_for_selector("dialog", state="detached")
+        for kind in ("gateways", "map"):
+            page.click(f"#tab-{kind}")
+        assert page.evaluate("window.hacked") is None
+        assert page.locator("main script, main img, main iframe, main svg[onload], [onfocus]").count() == 0
+        assert EVIL[0] in page.inner_text("#alarms")
+        assert tab.errors == []
+
+
+def test_the_size_of_what_is_loaded(live):
+    total = 0
+    for name in (
+        "app.css",
+        "app.js",
+        "city.js",
+        "detail.js",
+        "draw.js",
+        "stream.js",
+        "tile.js",
+        "views.js",
+        "words.js",
+        "texts.json",
+    ):
+        status, headers, body = live.get(f"/static/{name}", {"Accept-Encoding": "gzip"})
+        assert status == 200
+        assert headers["content-encoding"] == "gzip"
+        total += len(body)
+    print(f"\npage without the chart library: {total / 1000:.1f} kB gzip")
+    assert total < 50_000

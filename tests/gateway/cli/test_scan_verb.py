@@ -1,0 +1,51 @@
+"""`citygate scan` against simulated devices on a real pty and real sockets."""
+
+import json
+
+import pytest
+from cli_desk import said, site
+
+pytest_plugins = ()
+
+
+def rows(out):
+    return [json.loads(row) for row in out.splitlines()]
+
+
+def test_scan_of_a_port(capsys, cg_bus, tmp_path):
+    placed = cg_bus({3: "eastron-sdm630"})
+    port = placed[3].port
+    shown = said(capsys, "--json", "--config", tmp_path, "scan", port, "--line", "9600 8N1", "--ids", "2-4")
+    found = [row for row in rows(shown.out) if row.get("type") == "found"]
+    assert shown.code == 0, shown
+    assert [(row["unit"], row["line"], row["profiles"][0]["profile"]) for row in found] == [
+        (3, "9600 8N1", "eastron-sdm630")
+    ]
+    assert rows(shown.out)[-1] == {"schema": 1, "type": "summary", "wire": port, "found": 1, "faults": 0}
+    told = said(capsys, "--config", tmp_path, "scan", port, "--line", "9600 8N1", "--ids", "3")
+    assert "FOUND id 3  9600 8N1" in told.out
+    assert f'next: citygate add {port}/3 --profile eastron-sdm630 --line "9600 8N1"' in told.out
+    assert "\x1b" not in told.out + told.err
+
+
+def test_silence_lists_causes_and_picks_none(capsys, cg_bus, tmp_path):
+    port = cg_bus({3: "eastron-sdm630"})[3].port
+    shown = said(capsys, "--config", tmp_path, "scan", port, "--line", "9600 8N1", "--ids", "7-8", "--timeout", "0.1")
+    assert shown.code == 1
+    assert "error[CG-BUS-15]" in shown.err
+    assert "1. no power" in shown.err
+    assert "2. A and B swapped" in shown.err
+
+
+@pytest.mark.parametrize("bad", [["--ids", "x"], ["--ids", "9-3"], ["--line", "9600"], ["--ids", "1-300"]])
+def test_misuse(capsys, tmp_path, bad):
+    assert said(capsys, "--config", tmp_path, "scan", "/dev/ttyX", *bad).code == 2
+
+
+def test_an_unknown_bus_and_an_absent_port(capsys, tmp_path):
+    shown = said(capsys, "--config", site(tmp_path), "scan", "plx")
+    assert shown.code == 2
+    assert "you meant `plc`" in shown.err
+    absent = said(capsys, "--config", tmp_path, "scan", tmp_path / "ttyNone")
+    assert absent.code == 69
+    assert "CG-BUS-01" in absent.err
