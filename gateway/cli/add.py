@@ -1,4 +1,4 @@
-"""`citygate add`: one device (and its bus, where it is new) as one drop-in file of its own; no other file is touched."""
+"""`citygate add`: a device (and its bus, where it is new) as one drop-in of its own; no other file is touched."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 TIMEOUT_S: Final = 1.0
 TABLES: Final = {"0": "coil", "1": "discrete", "3": "input", "4": "holding"}
+WHO: Final = {"17": b"\x11", "43": b"\x2b\x0e\x01\x00"}  # V1.1b3: 6.13 report server id; 6.21 basic identification
 WIDTH: Final = {"int16": 1, "hex": 1, "int": 2, "float": 2}
 _TCP_ID: Final = b"\x00\x01"
 
@@ -27,7 +29,11 @@ _TCP_ID: Final = b"\x00\x01"
 @click.option("-p", "parity", default="even", show_default=True, help="Parity none|even|odd; or a TCP port.")
 @click.option("-a", "unit", type=click.IntRange(0, 255), default=1, show_default=True, help="Unit (slave) address.")
 @click.option(
-    "-t", "kind", default="4", show_default=True, help="0 coil, 1 discrete, 3 input, 4 holding; :hex :int :float."
+    "-t",
+    "kind",
+    default="4",
+    show_default=True,
+    help="0 coil, 1 discrete, 3 input, 4 holding; :hex :int :float. 17, 43: who are you.",
 )
 @click.option(
     "-r", "reference", type=click.IntRange(0, 65536), default=1, show_default=True, help="First register, from 1."
@@ -48,10 +54,12 @@ def command(  # noqa: PLR0913 - mbpoll's flags
     from drivers.errors import DriverError
     from drivers.modbus.envelope import build
 
+    if kind in WHO:
+        return _who(face, target, baud=baud, parity=parity, unit=unit, kind=kind, timeout_s=timeout_s)
     number, _colon, form = kind.partition(":")
     form = form or "int16"
     if number not in TABLES or form not in WIDTH:
-        raise click.UsageError("-t is 0, 1, 3 or 4, and :int16, :hex, :int or :float behind 3 and 4.")
+        raise click.UsageError("-t is 0, 1, 3 or 4, with :int16, :hex, :int or :float behind 3 and 4; or 17 or 43.")
     address = reference - (0 if zero else 1)
     try:
         wide = count * (WIDTH[form] if number in {"3", "4"} else 1)
@@ -60,7 +68,8 @@ def command(  # noqa: PLR0913 - mbpoll's flags
     except DriverError as error:
         raise click.UsageError(str(error)) from None
     sent = _TCP_ID + request.mbap if tcp else request.rtu
-    heard = asyncio.run(_exchange(link, sent, timeout_s=timeout_s))
+    with _loan(face, target, timeout_s):
+        heard = asyncio.run(_exchange(link, sent, timeout_s=timeout_s))
     _show(face, request, sent=sent, heard=heard)
     data = _data(request, heard, tcp=tcp)
     values = _values(data, form) if number in {"3", "4"} else _bits(data, count)
@@ -73,6 +82,66 @@ def command(  # noqa: PLR0913 - mbpoll's flags
         step = WIDTH[form] if number in {"3", "4"} else 1
         face.table([(str(address + n * step), str(value)) for n, value in enumerate(values)], head=("address", "value"))
     return 0
+
+
+def _loan(face: Face, where: str, timeout_s: float) -> AbstractContextManager[bool]:
+    """The wire, from the daemon where it owns it."""
+    from gateway.cli.target import lent, target
+
+    return lent(face, target(face, where), for_s=timeout_s + 20.0)
+
+
+def _who(face: Face, where: str, *, baud: int, parity: str, unit: int, kind: str, timeout_s: float) -> int:
+    """Ask a unit who it is: function 17 or 43; the texts that its answer holds."""
+    import asyncio
+
+    from drivers.checksum import crc16_modbus
+
+    link, tcp = _link(where, baud=baud, parity=parity)
+    pdu = WHO[kind]
+    body = bytes([unit]) + pdu
+    size = (1 + len(pdu)).to_bytes(2, "big")
+    sent = _TCP_ID + b"\0\0" + size + body if tcp else body + crc16_modbus(body).to_bytes(2, "little")
+    with _loan(face, where, timeout_s):
+        heard = asyncio.run(_exchange(link, sent, timeout_s=timeout_s))
+    face.talk(f"  >  {sent.hex(' ')}")
+    face.talk(f"  <  {heard.hex(' ') or '-'}")
+    answer = _whole(heard, unit, tcp=tcp)
+    if answer[0] == pdu[0] | 0x80 and len(answer) > 1:
+        raise Trouble([Fault("CG-DEV-02", seen=f"{answer[1]}")], exit_code=EXIT_DATA)
+    if answer[0] != pdu[0]:
+        raise Trouble([Fault("CG-DEV-01", seen=heard.hex(" "))], exit_code=EXIT_DATA)
+    texts = _objects(answer) if kind == "43" else [answer[2:].decode("latin-1").strip("\0 ")]
+    if face.json:
+        face.emit({"schema": 1, "function": pdu[0], "sent": sent.hex(), "heard": heard.hex(), "texts": texts})
+    else:
+        for text in texts:
+            face.data("".join(char if char.isprintable() else "." for char in text))
+    return 0
+
+
+def _whole(heard: bytes, unit: int, *, tcp: bool) -> bytes:
+    """The PDU of an answer whose envelope holds. Raises Trouble where there is none."""
+    from drivers.checksum import crc16_modbus
+
+    if not heard:
+        raise Trouble([Fault("CG-BUS-05", {"unit": str(unit)})], exit_code=EXIT_UNAVAILABLE)
+    fits = heard[:4] == _TCP_ID + b"\0\0" and len(heard) == 6 + int.from_bytes(heard[4:6], "big") if tcp else None
+    if fits is None:
+        fits = len(heard) >= 5 and crc16_modbus(heard) == 0
+    pdu = heard[7:] if tcp else heard[1:-2]
+    if not fits or not pdu or heard[6 if tcp else 0] != unit:
+        raise Trouble([Fault("CG-DEV-01", seen=heard.hex(" "))], exit_code=EXIT_DATA)
+    return pdu
+
+
+def _objects(pdu: bytes) -> list[str]:
+    """The texts of a device identification (V1.1b3, 6.21): maker, product, version."""
+    texts, at = [], 7
+    while at + 2 <= len(pdu) and at + 2 + pdu[at + 1] <= len(pdu):
+        texts.append(pdu[at + 2 : at + 2 + pdu[at + 1]].decode("latin-1"))
+        at += 2 + pdu[at + 1]
+    return texts
 
 
 def _link(target: str, *, baud: int, parity: str) -> tuple[Link, bool]:

@@ -37,9 +37,9 @@ class Tally:
         epoch = snapshot["gateway"]["epoch"]
         for device, facts in snapshot["devices"].items():
             last = facts["last"]
-            self.see(device, epoch, 0 if last is None else last["seq"])
+            self.see(device, epoch, seq=0 if last is None else last["seq"])
 
-    def see(self, device: str, epoch: str, seq: int) -> None:
+    def see(self, device: str, epoch: str, *, seq: int) -> None:
         """One record with this number exists."""
         epochs = self.made.setdefault(device, {})
         epochs[epoch] = max(epochs.get(epoch, 0), seq)
@@ -141,7 +141,7 @@ class City:
                     record = codec.decode(entry.kind, entry.payload) if entry.kind == RAW else None
                     if record is not None and not record.estimated:
                         counts[record.device] = counts.get(record.device, 0) + 1
-                        self.tally.see(record.device, record.epoch, record.seq)
+                        self.tally.see(record.device, record.epoch, seq=record.seq)
                 at = entries[-1].position + 1
         finally:
             asyncio.run(journal.close())

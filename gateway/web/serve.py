@@ -24,7 +24,7 @@ from gateway.web.source import Source
 from gateway.web.stream import Stream
 
 CONNECTIONS_MAX: Final = 512
-REQUEST_S: Final = 10.0
+REQUEST_S: Final = 6.0
 HEADERS_MAX: Final = 16_384
 LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "[::1]"})
 

@@ -39,24 +39,21 @@ async def sent(one, records, book=None):
 @pytest.mark.parametrize("protocol", ["5", "3.1.1", "auto"])
 def test_tls_and_password(tmp_path, protocol):
     tls = Certificates(tmp_path / "ca")
-    with Mosquitto(tls=tls, users={"kkc": "s3cret", "platform": "p"}) as broker:
-        with Listener(broker.plain_port, "citygate/#", username="platform", password="p") as platform:
-            one = sink(
-                broker.url,
-                protocol=protocol,
-                ca_file=str(tls.ca),
-                username="kkc",
-                password_file=secret(tmp_path, "s3cret"),
-            )
+    password = secret(tmp_path, "s3cret")
+    with (
+        Mosquitto(tls=tls, users={"kkc": "s3cret", "platform": "p"}) as broker,
+        Listener(broker.plain_port, "citygate/#", username="platform", password="p") as platform,
+    ):
+        one = sink(broker.url, protocol=protocol, ca_file=str(tls.ca), username="kkc", password_file=password)
 
-            async def story():
-                book = await sent(one, [raw(seq) for seq in range(1, 21)])
-                assert book.delivered == list(range(20))
-                await until(lambda: len(platform.forms("/raw")) == 20)
-                await one.close()
+        async def story():
+            book = await sent(one, [raw(seq) for seq in range(1, 21)])
+            assert book.delivered == list(range(20))
+            await until(lambda: len(platform.forms("/raw")) == 20)
+            await one.close()
 
-            asyncio.run(story())
-            assert "s3cret" not in broker.log()
+        asyncio.run(story())
+        assert "s3cret" not in broker.log()
 
 
 @pytest.mark.parametrize(
