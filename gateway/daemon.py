@@ -133,7 +133,11 @@ class Daemon:
         start = self.journal.next if config.start == "now" else self.journal.first
         ledger = Ledger(low=start) if blob is None else Ledger.from_bytes(blob)
         lanes = Lanes(ledger=ledger, chosen=chosen, journal=self.journal, codec=codec)
-        if blob is None and config.start == "oldest":
+        if blob is not None:
+            lost = lanes.resume()
+            if lost:
+                LOG.warning("sink %s: %d records are gone from the journal [CG-JRN-04]", name, lost)
+        elif config.start == "oldest":
             lanes.recount()
         sink = make_sink(name, config, site=self.site, loaded=loaded, clock=self.clock)
         rate = 0.0 if config.backfill_rate is None else bytes_per_second(config.backfill_rate)

@@ -102,15 +102,20 @@ class Health:
 
     def _device(self, series: Series) -> dict[str, Any]:
         record = self.seen.get((series.id, "raw"))
+        labels = {key: value for key, value in self.labels.get(series.id, {}).items() if value is not None}
+        limits = labels.pop("limits", {})
         return {
             "kind": series.kind,
             "device": series.device,
             "profile": series.profile,
             "name": {},
-            **{key: value for key, value in self.labels.get(series.id, {}).items() if value is not None},
+            **labels,
             "state": self._state(series),
             "every_s": None if series.every_ms is None else series.every_ms / 1000,
-            "points": {p.name: {"unit": p.unit, "kind": p.kind, "digits": p.digits} for p in series.points},
+            "points": {
+                p.name: {"unit": p.unit, "kind": p.kind, "digits": p.digits, "limits": limits.get(p.name, {})}
+                for p in series.points
+            },
             "last": None if record is None else record_line(record),
             "windows": self._windows(series),
         }

@@ -58,6 +58,12 @@ def _parts(device: Device, profile: Profile) -> tuple[str, ...]:
     return whole + lanes + channels
 
 
+def _limits(device: Device) -> dict[str, dict[str, float]]:
+    """Contractual limits by point, in the point's unit: option `demand_limit_kw` is the 15-minute demand agreed on."""
+    limit_kw = device.options.get("demand_limit_kw")
+    return {} if limit_kw is None else {"power_active": {"demand": limit_kw * 1000}}
+
+
 def described(items: tuple[Item, ...]) -> dict[str, dict[str, Any]]:
     """What `{device}/meta` tells beside the series: name, location, serial, profile version, lane."""
     told: dict[str, dict[str, Any]] = {}
@@ -68,6 +74,7 @@ def described(items: tuple[Item, ...]) -> dict[str, dict[str, Any]]:
                 "location": msgspec.to_builtins(item.config.location),
                 "serial": item.config.serial,
                 "profile_version": item.profile.version,
+                "limits": _limits(item.config),
             }
             if part.startswith("lane"):
                 number = part.removeprefix("lane")

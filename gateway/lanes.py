@@ -1,15 +1,19 @@
 """The two lanes of a sink: which parcel goes next. Synchronous; no I/O but reads of the journal.
 
-The live lane gets records as they are appended (`offer`); raw at once, the rest after its commit (`committed`).
-The backlog lane reads the journal from the ledger's low-water mark, oldest first. A short backlog goes first and
-strictly in order (the live lane stays shut until it is done); a long one runs beside live, up to where live began.
-What is handed out and not settled stands in `unsettled`; `abandon` gives everything back to the journal.
+The live lane gets records as they are appended (`offer`); raw at once, the rest after its commit. The backlog lane
+reads the journal from the ledger's low-water mark, oldest first. A short backlog goes first and strictly in order (the
+live lane stays shut until it is done); a long one runs beside live, up to where live began.
+
+Invariants:
+1. A position is in one place: with its fate (ledger), with the sink (`unsettled`), parked (`_parked`), queued in memory
+   (`_queued`), or waiting in the journal, where the backlog lane finds it. Whatever leaves memory waits in the journal.
+2. What the sink holds and what is parked are both in its hands: `in_hand` never exceeds its window.
+3. Nothing that has its fate is handed out; an amended record never overtakes the backlog.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
@@ -20,9 +24,11 @@ from gateway.record import Record
 from gateway.sinks import Fate, Parcel
 
 LIVE_MAX: Final = 2000  # records held in memory for the live lane; beyond, they wait in the journal
+NEVER: Final = 1 << 20  # no queue comes near it: LIVE_MAX, the window and a chunk of the journal bound them
 CHUNK_BYTES: Final = 65536
 FIRST_RATE: Final = 30_000.0  # values/s that an unknown sink is trusted with (design truth 4)
 SHORT_S: Final = 2.0
+RECORDS: Final = (RAW, WINDOW, EVENT)
 
 
 class Lanes:
@@ -33,23 +39,40 @@ class Lanes:
         self.unsettled: dict[int, Record] = {}
         self.rate = FIRST_RATE  # values/s that the sink last sustained
         self.values_per_record = 10.0
-        self.unreadable: Callable[[int, str], None] = lambda _position, _reason: None
         self._filter = chosen
         self._journal = journal
         self._codec = codec
-        self._live: deque[Parcel] = deque(maxlen=LIVE_MAX + 1)
-        self._held: deque[Parcel] = deque(maxlen=LIVE_MAX + 1)
-        self._back: deque[Parcel] = deque(maxlen=4 * LIVE_MAX)
+        self._live: deque[Parcel] = deque(maxlen=NEVER)
+        self._held: deque[Parcel] = deque(maxlen=NEVER)
+        self._amended: deque[Parcel] = deque(maxlen=NEVER)
+        self._back: deque[Parcel] = deque(maxlen=NEVER)
+        self._queued: set[int] = set()
+        self._parked: dict[int, Record] = {}
         self._open = False
         self._live_from = 0
-        self._scan = 0
+        self._scan = -1
 
     @property
     def state(self) -> str:
         """Either `shut` (no connection), `catching-up` (backlog first), `both` (backlog beside live) or `live`."""
         if not self._open:
             return "shut" if self._scan < 0 else "catching-up"
-        return "live" if self._scan >= self._live_from and not self._back else "both"
+        return "live" if self._caught_up else "both"
+
+    @property
+    def _caught_up(self) -> bool:
+        return self._scan >= self._live_from and not self._back
+
+    @property
+    def in_hand(self) -> int:
+        """Parcels with the sink or parked for it: what its window bounds."""
+        return len(self.unsettled) + len(self._parked)
+
+    @property
+    def live_waiting(self) -> int:
+        """Parcels that `live` could give out now."""
+        held = bool(self._held) and self._held[0].position < self._journal.committed
+        return len(self._live) + held + (bool(self._amended) and self._caught_up)
 
     def offer(self, position: int, record: Record | None) -> None:
         """A record was appended (None: an entry that is no sink's business). Books what this sink leaves out."""
@@ -65,16 +88,16 @@ class Lanes:
             self._enqueue(Parcel(position, record))
 
     def _enqueue(self, parcel: Parcel) -> None:
-        lane = self._live if parcel.record.stream == "raw" else self._held
-        lane.append(parcel)
-        if len(lane) > LIVE_MAX:  # the sink is slower than life: what is in memory goes back to the journal
-            self._live.clear()
-            self._held.clear()
+        if len(self._queued) >= LIVE_MAX:  # the sink is slower than life: all of it goes back to the journal
             self.begin()
+            return
+        lane = self._live if parcel.record.stream == "raw" else self._held
+        (self._amended if parcel.record.rev else lane).append(parcel)
+        self._queued.add(parcel.position)
 
     def begin(self) -> None:
-        """A connection stands: a short backlog first, a long one beside live."""
-        self._back.clear()
+        """A connection stands, or memory was given up: a short backlog first, a long one beside live."""
+        self._empty()
         self._scan = self.ledger.low
         short = self.ledger.waiting * self.values_per_record <= SHORT_S * self.rate
         self._open = not short and len(self.ledger.done) < MAX_RANGES
@@ -82,122 +105,191 @@ class Lanes:
 
     def abandon(self) -> None:
         """The connection is gone: everything without a fate waits in the journal again."""
+        self._empty()
         self.unsettled.clear()
-        self._live.clear()
-        self._held.clear()
-        self._back.clear()
+        self._parked.clear()
         self._open = False
         self._scan = -1
 
-    def live(self, limit: int) -> list[Parcel]:
-        """Up to `limit` parcels of the live lane, in order; held ones join once they are committed."""
-        while self._held and self._held[0].position < self._journal.committed:
-            self._live.append(self._held.popleft())
-        taken = [self._live.popleft() for _ in range(min(limit, len(self._live)))]
-        self.unsettled.update((parcel.position, parcel.record) for parcel in taken)
-        return taken
+    def _empty(self) -> None:
+        for lane in (self._live, self._held, self._amended, self._back):
+            lane.clear()
+        self._queued.clear()
 
-    @property
-    def live_waiting(self) -> int:
-        """Parcels that `live` could give out now."""
-        return len(self._live) + (bool(self._held) and self._held[0].position < self._journal.committed)
+    def live(self, limit: int) -> list[Parcel]:
+        """Up to `limit` parcels of the live lane, in order; held ones once they are committed."""
+        taken: list[Parcel] = []
+        while self._held and self._held[0].position < self._journal.committed and len(taken) < limit:
+            self._hand_out(self._held.popleft(), taken)
+        while self._live and len(taken) < limit:
+            self._hand_out(self._live.popleft(), taken)
+        while self._amended and self._caught_up and len(taken) < limit:
+            if self._amended[0].position >= self._journal.committed:
+                break
+            self._hand_out(self._amended.popleft(), taken)
+        return taken
 
     def backlog(self, limit: int) -> list[Parcel]:
         """Up to `limit` parcels of the backlog lane, oldest first; opens the live lane when the backlog is done."""
         while not self._back and self._advance():
             pass
-        taken = [self._back.popleft() for _ in range(min(limit, len(self._back)))]
-        self.unsettled.update((parcel.position, parcel.record) for parcel in taken)
+        taken: list[Parcel] = []
+        while self._back and len(taken) < limit:
+            self._hand_out(self._back.popleft(), taken)
         return taken
+
+    def _hand_out(self, parcel: Parcel, taken: list[Parcel]) -> None:
+        self._queued.discard(parcel.position)
+        if not self._elsewhere(parcel.position):
+            self.unsettled[parcel.position] = parcel.record
+            taken.append(parcel)
+
+    def _elsewhere(self, position: int) -> bool:
+        """It has its fate, or is with the sink, parked or queued already."""
+        here = position in self.unsettled or position in self._parked or position in self._queued
+        return here or self.ledger.settled(position)
 
     def _advance(self) -> bool:
         """Read one chunk further; false where the lane's end is reached."""
         if self._scan < 0:
             return False
-        end = self._live_from if self._open else self._journal.committed
-        if self._scan >= min(end, self._journal.committed):
+        end = min(self._live_from, self._journal.committed) if self._open else self._journal.committed
+        if self._scan >= end:
             if not self._open and len(self.ledger.done) < MAX_RANGES:
                 self._go_live()
             return False
         entries = self._journal.read(self._scan, limit_bytes=CHUNK_BYTES)
-        if not entries:
-            return False
         for entry in entries:
-            if entry.position >= min(end, self._journal.committed):
-                self._scan = entry.position
+            if entry.position >= end:
+                self._scan = end
                 return True
-            self._consider(entry.position, entry.kind, entry.payload)
+            record = self._undone(entry.position, entry.kind, payload=entry.payload)
+            if record is not None:
+                self._back.append(Parcel(entry.position, replace(record, late=True)))
             self._scan = entry.position + 1
+        if not entries:
+            self._scan = end
         return True
 
     def _go_live(self) -> None:
+        """The backlog is done up to the last commit; the little behind it goes into the live lane, then life."""
         self._open = True
         self._live_from = self._scan
-        for entry in self._journal.read(self._scan, limit_bytes=1 << 30) if self._scan < self._journal.next else ():
-            if not self._open:
-                break  # more than the live lane holds: it shut itself again
-            if entry.kind in {RAW, WINDOW, EVENT} and not self._taken(entry.position):
-                record = self._codec.decode(entry.kind, entry.payload)
-                if self._filter.selects(record) and not self._filter.thinned(record):
+        if self._scan < self._journal.next:
+            for entry in self._journal.read(self._scan, limit_bytes=1 << 30):
+                record = self._undone(entry.position, entry.kind, payload=entry.payload)
+                if record is not None:
                     self._enqueue(Parcel(entry.position, record))
+                if not self._caught_up:
+                    return  # more than memory holds: `_enqueue` began anew
 
-    def _taken(self, position: int) -> bool:
-        return self.ledger.settled(position) or position in self.unsettled
-
-    def _consider(self, position: int, kind: int, payload: bytes) -> None:
-        if self._taken(position):
-            return
-        if kind not in {RAW, WINDOW, EVENT}:
+    def _undone(self, position: int, kind: int, *, payload: bytes) -> Record | None:
+        """The record of an entry that this sink still has to get; None (and booked) for any other entry."""
+        if self._elsewhere(position):
+            return None
+        record = self._wanted(kind, payload)
+        if record is None and not self.ledger.settled(position):
             self.ledger.finish(position, position + 1)
-            return
+        return record
+
+    def _wanted(self, kind: int, payload: bytes, *, book: bool = True) -> Record | None:
+        if kind not in RECORDS:
+            return None
         try:
             record = self._codec.decode(kind, payload)
-        except UnknownSchema as error:
-            self.ledger.counts["dead"] += 1
-            self.ledger.finish(position, position + 1)
-            self.unreadable(position, str(error))
-            return
-        if self._filter.selects(record) and not self._filter.thinned(record):
-            self._back.append(Parcel(position, replace(record, late=True)))
-        else:
-            self.ledger.finish(position, position + 1)
+        except UnknownSchema:
+            self.ledger.counts["dead"] += book  # nobody can read it any more
+            return None
+        return record if self._filter.selects(record) and not self._filter.thinned(record) else None
 
     def settle(self, position: int, fate: Fate) -> Record | None:
-        """Book a fate; returns the record, or None where it was not out. AGAIN puts it back to the head of live."""
+        """Book a fate; returns the record, or None where it was not out. AGAIN parks it."""
         record = self.unsettled.pop(position, None)
         if record is None:
             return None
-        if fate is not Fate.AGAIN:
+        if fate is Fate.AGAIN:
+            self._parked[position] = record
+        else:
             self.ledger.counts[fate.value] += 1
             self.ledger.finish(position, position + 1)
         return record
 
-    def again(self, parcel: Parcel) -> None:
-        """Hand out a parcel once more (its wait is over), unless the connection was lost meanwhile."""
-        if self._scan >= 0 and not self.ledger.settled(parcel.position):
-            self._live.appendleft(parcel)
+    def again(self, position: int) -> bool:
+        """A parked parcel's wait is over: it is handed out once more, first of all. False where it is gone."""
+        record = self._parked.pop(position, None)
+        if record is None or self.ledger.settled(position) or self._scan < 0:
+            return False
+        self._live.appendleft(Parcel(position, record))
+        self._queued.add(position)
+        return True
+
+    def forget_parked(self) -> int:
+        """Too many are parked: they wait in the journal until `rescan`. Returns how many."""
+        count = len(self._parked)
+        self._parked.clear()
+        return count
+
+    def rescan(self) -> None:
+        """Look through the journal again for what was left there, beside the live lane."""
+        if self._open and self._caught_up:
+            self._scan = self.ledger.low
+            self._live_from = self._journal.next
 
     def dropped(self, position: int, record: Record | None) -> bool:
         """The journal lets go of this entry; true where this sink selected it and never had it."""
         if self.ledger.settled(position):
             return False
         self.unsettled.pop(position, None)
+        self._parked.pop(position, None)
         lost = record is not None and self._filter.selects(record) and not self._filter.thinned(record)
         self.ledger.counts["dropped"] += lost
         self.ledger.finish(position, position + 1)
         return lost
 
+    def write_off(self, first: int, end: int) -> int:
+        """The journal cannot read [first, end): what was selected in it is dropped. Returns how many that were."""
+        before = self.ledger.waiting
+        self.ledger.finish(first, end)
+        for position in [p for p in (*self.unsettled, *self._parked) if first <= p < end]:
+            self.unsettled.pop(position, None)
+            self._parked.pop(position, None)
+        lost = max(0, before - self._count(self.ledger.low))
+        self.ledger.counts["dropped"] += lost
+        return lost
+
+    def resume(self) -> int:
+        """After a start: agree with the journal as it is. Returns how many selected records it has lost meanwhile.
+
+        Entries behind the mark (a torn commit keeps them; a sink that was away never saw them) are counted as
+        selected; what the journal no longer holds is dropped; another selection in the config is counted anew.
+        """
+        ledger, journal = self.ledger, self._journal
+        if ledger.chosen != self._filter.fingerprint:
+            self.recount()
+            return 0
+        ledger.selected += self._count(max(ledger.upto, journal.first))
+        return self.write_off(ledger.low, journal.first) if ledger.low < journal.first else 0
+
     def recount(self) -> None:
         """Count `selected` anew from the journal: for a sink that starts at the oldest, or whose selection changed."""
-        waiting = 0
-        at = max(self.ledger.low, self._journal.first)
+        self.ledger.finish(self.ledger.low, self._journal.first)
+        self.ledger.selected = sum(self.ledger.counts.values()) + self._count(self.ledger.low)
+
+    def _count(self, start: int) -> int:
+        """Selected records without a fate from `start` on. Reads all of it."""
+        count, at = 0, max(start, self._journal.first)
         while entries := self._journal.read(at, limit_bytes=1 << 20):
             for entry in entries:
-                if entry.kind in {RAW, WINDOW, EVENT} and not self.ledger.settled(entry.position):
-                    record = self._codec.decode(entry.kind, entry.payload)
-                    waiting += self._filter.selects(record) and not self._filter.thinned(record)
+                if not self.ledger.settled(entry.position):
+                    count += self._wanted(entry.kind, entry.payload, book=False) is not None
             at = entries[-1].position + 1
-        self.ledger.selected = sum(self.ledger.counts.values()) + waiting
+        return count
+
+    def state_bytes(self) -> bytes:
+        """The ledger for a journal mark, with the place and the selection that it speaks of."""
+        self.ledger.upto = self._journal.next
+        self.ledger.chosen = self._filter.fingerprint
+        return self.ledger.to_bytes()
 
 
 def _values(record: Record) -> int:

@@ -6,6 +6,7 @@ The state is committed with the records themselves (a journal mark), so after an
 
 from __future__ import annotations
 
+import zlib
 from bisect import bisect_right
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -32,6 +33,8 @@ class Filter:
         self._personal = personal
         self._raw_every_ms = 0 if sink.raw_every is None else round(seconds(sink.raw_every) * 1000)
         self._known: dict[tuple[str, str], bool] = {}
+        facts = [sorted(sink.streams), sink.devices, sink.kinds, sorted(personal), self._raw_every_ms]
+        self.fingerprint = f"{zlib.crc32(msgspec.msgpack.encode(facts)):08x}"
 
     def selects(self, record: Record) -> bool:
         """Whether the record is this sink's business at all."""
@@ -70,13 +73,18 @@ def _matches(name: str, patterns: tuple[str, ...]) -> bool:
 
 @dataclass(slots=True)
 class Ledger:
-    """Positions below `low` have their fate; so have those inside `done`, sorted half-open ranges above it."""
+    """Positions below `low` have their fate; so have those inside `done`, sorted half-open ranges above it.
+
+    `upto` is the journal's next position when the state was marked, `chosen` the fingerprint of the selection then.
+    """
 
     low: int
     selected: int = 0
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(FATES, 0))
     done: list[tuple[int, int]] = field(default_factory=list)
     size_bytes: int = 0
+    upto: int = 0
+    chosen: str = ""
 
     @property
     def waiting(self) -> int:
@@ -107,11 +115,12 @@ class Ledger:
 
     def to_bytes(self) -> bytes:
         """The state for a journal mark."""
-        return msgspec.msgpack.encode([1, self.low, self.selected, self.counts, self.done, self.size_bytes])
+        facts = [1, self.low, self.selected, self.counts, self.done, self.size_bytes, self.upto, self.chosen]
+        return msgspec.msgpack.encode(facts)
 
     @classmethod
     def from_bytes(cls, blob: bytes) -> Ledger:
         """The state of a journal mark."""
-        _version, low, selected, counts, done, size_bytes = msgspec.msgpack.decode(blob)
+        _version, low, selected, counts, done, size_bytes, upto, chosen = msgspec.msgpack.decode(blob)
         known = dict.fromkeys(FATES, 0) | counts
-        return cls(low, selected, known, [(first, end) for first, end in done], size_bytes)
+        return cls(low, selected, known, [(first, end) for first, end in done], size_bytes, upto, chosen)

@@ -61,7 +61,7 @@ class Pulse:
         """One group commit. A failed one is told once and tried again at the next pulse."""
         self._pipeline.mark_numbers()
         for shipper in self._shippers:
-            self._journal.mark(f"sink:{shipper.name}", shipper.lanes.ledger.to_bytes())
+            self._journal.mark(f"sink:{shipper.name}", shipper.lanes.state_bytes())
         try:
             await self._journal.commit()
         except CommitFailed as error:

@@ -15,6 +15,7 @@ from gateway.sinks import Fate, Parcel, Sink, SinkDown
 LOG: Final = logging.getLogger("citygate.ship")
 LONGEST_WAIT_S: Final = 30.0
 PARK_S: Final = 5.0
+RESCAN_S: Final = 30.0
 BACKLOG_CHUNK: Final = 200
 
 
@@ -40,6 +41,7 @@ class Shipper:
         self._filled_s = 0.0
         self._failures = 0
         self._live_since_s = 0.0
+        self._later: asyncio.TimerHandle | None = None
 
     def offer(self, position: int, record: Record | None) -> None:
         """A record was appended to the journal."""
@@ -61,12 +63,27 @@ class Shipper:
         if fate is Fate.DEAD:
             self.bury(self.name, record, reason)
         elif fate is Fate.AGAIN:
-            self.fact = reason
-            asyncio.get_running_loop().call_later(PARK_S, self._unpark, Parcel(position, record))
+            self._park(position, reason)
         self._wake.set()
 
-    def _unpark(self, parcel: Parcel) -> None:
-        self.lanes.again(parcel)
+    def _park(self, position: int, reason: str) -> None:
+        """Try it again soon; where half of the window is parked, the lot waits in the journal for a later look."""
+        self.fact = reason
+        loop = asyncio.get_running_loop()
+        if self.lanes.in_hand - len(self.lanes.unsettled) > max(1, self.sink.window // 2):
+            self.lanes.forget_parked()
+            if self._later is None:
+                self._later = loop.call_later(RESCAN_S, self._look_again)
+            return
+        loop.call_later(PARK_S, self._unpark, position)
+
+    def _unpark(self, position: int) -> None:
+        if self.lanes.again(position):
+            self._wake.set()
+
+    def _look_again(self) -> None:
+        self._later = None
+        self.lanes.rescan()
         self._wake.set()
 
     async def run(self) -> None:
@@ -137,7 +154,7 @@ class Shipper:
 
     def _next(self, now_s: float) -> tuple[list[Parcel], float]:
         """What to hand over now, or how long to sleep at most (s)."""
-        room = self.sink.window - len(self.lanes.unsettled)
+        room = self.sink.window - self.lanes.in_hand
         if room <= 0:
             return [], 1.0
         wait_s = 1.0

@@ -35,7 +35,9 @@ class RamJournal:
 
     def read(self, start, *, limit_bytes):
         found, size = [], 0
-        for entry in self.entries[max(start, self.first) - self.first :]:
+        for entry in self.entries:
+            if entry.position < start:
+                continue
             found.append(entry)
             size += len(entry.payload)
             if size >= limit_bytes:
@@ -43,10 +45,10 @@ class RamJournal:
         return found
 
     def drop_oldest(self):
-        count = min(self._segment, len(self.entries))
-        gone, self.entries = self.entries[:count], self.entries[count:]
-        self.first += count
-        return tuple(gone)
+        self.first = min(self.first + self._segment, self.next)
+        gone = tuple(entry for entry in self.entries if entry.position < self.first)
+        self.entries = self.entries[len(gone) :]
+        return gone
 
     def oldest_segment(self):
         return None

@@ -14,6 +14,7 @@ from firmware_sims.city import City
 from firmware_sims.control import Told, follow, obey, say, scenario
 from firmware_sims.database import Database
 from firmware_sims.faults import NAMES
+from firmware_sims.quirks import NAMES as QUIRKS
 from firmware_sims.single import DEVICES, run_device
 from firmware_sims.truth import Truth
 
@@ -65,11 +66,12 @@ def _arguments() -> argparse.ArgumentParser:
     city.add_argument("--database", type=int, help="port of a simulated InfluxDB (0 = a free one)")
     device = verbs.add_parser("device", help="one simulated device")
     device.add_argument("name", choices=sorted(DEVICES))
-    device.add_argument("--port-link", type=Path, help="symlink to the pty")
+    device.add_argument("--port-link", type=Path, help="symlink to the pty (else one in /tmp)")
     device.add_argument("--tcp", type=int, help="serve it on this loopback TCP port instead (0 = a free one)")
     device.add_argument("--line", help="line setting, for example '9600 8N1'")
     device.add_argument("--unit", type=int, default=None, help="Modbus unit or sensor id")
     device.add_argument("--fault", action="append", default=[], choices=NAMES, help="a fault from the start; repeat")
+    device.add_argument("--quirk", action="append", default=[], choices=QUIRKS, help="a quirk of the sensor; repeat")
     device.add_argument("--rate", type=float, default=1.0, help="share of answers that the faults strike")
     device.add_argument("--delay", type=float, default=0.0, help="delay of late answers, s")
     broker = verbs.add_parser("broker", help="a small MQTT broker for demos and fault tests")
@@ -88,8 +90,8 @@ def main(arguments: list[str] | None = None) -> int:
     if options.verb == "city":
         asyncio.run(run_city(options))
     elif options.verb == "device":
-        if (options.port_link is None) == (options.tcp is None):
-            sys.stderr.write("give either --port-link or --tcp\n")
+        if options.port_link is not None and options.tcp is not None:
+            sys.stderr.write("give --port-link or --tcp, not both\n")
             return 2
         asyncio.run(run_device(options))
     else:

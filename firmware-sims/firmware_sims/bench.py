@@ -27,7 +27,7 @@ from firmware_sims.kind import Kind
 from firmware_sims.lines import RtuLine, Slave
 from firmware_sims.quirks import afflict
 from firmware_sims.registers import Unit
-from firmware_sims.single import DEVICES, far_end
+from firmware_sims.single import DEVICES, far_end, settled
 from firmware_sims.tcp import TcpWire
 from firmware_sims.uart import Line
 from firmware_sims.wire import PtyWire
@@ -119,17 +119,11 @@ class Placed:
 
     def unplug(self) -> None:
         """Pull the plug of its wire."""
-        self.bench.call(_settled(self.wire.unplug))
+        self.bench.call(settled(self.wire.unplug))
 
     def replug(self) -> None:
         """Put it back."""
-        self.bench.call(_settled(self.wire.replug))
-
-
-async def _settled(act: Callable[[], Any]) -> None:
-    done = act()
-    if done is not None:
-        await done
+        self.bench.call(settled(self.wire.replug))
 
 
 @dataclass

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import json
+import tempfile
 from collections.abc import Callable
-from typing import Final
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Self
 
 from firmware_sims import (
     air_streams,
@@ -24,6 +29,7 @@ from firmware_sims.faults import Fault, Faults
 from firmware_sims.faulty import Faulty
 from firmware_sims.kind import Kind
 from firmware_sims.lines import RtuLine, Slave, TcpUnits
+from firmware_sims.quirks import afflict
 from firmware_sims.registers import Unit
 from firmware_sims.self_identifying import SelfIdentifying
 from firmware_sims.tcp import Session, TcpWire
@@ -81,23 +87,71 @@ def far_end(
     return line, lambda: line
 
 
-def wire_of(kind: Kind, options: argparse.Namespace, *, truth: Truth) -> PtyWire | TcpWire:
-    """The wire that the options ask for, with the device and its faults at the far end."""
-    faults = Faults(kind.dress, seed=options.seed)
-    for name in options.fault:
-        faults.switch_on(Fault(name, rate=options.rate, delay_s=options.delay))
-    unit = kind.unit if options.unit is None else options.unit
-    device = kind.make(options.seed, unit)
-    end, session = far_end(device, kind, unit=unit, faults=faults, tcp=options.tcp is not None, seed=options.seed)
-    if options.tcp is None:
-        return PtyWire(end, options.port_link, line=Line.parse(options.line or kind.line), note=truth.note)
-    return TcpWire(session, talker=end, port=options.tcp, note=truth.note)
+@dataclass
+class Alone:
+    """One device on one wire, with its faults and quirks, as a program of its own."""
+
+    device: Simulated
+    faults: Faults
+    wire: PtyWire | TcpWire
+    cures: list[Callable[[], None]] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, options: argparse.Namespace, *, truth: Truth) -> Self:
+        """The wire that the options ask for, with the device and its faults at the far end."""
+        kind = DEVICES[options.name]
+        faults = Faults(kind.dress, seed=options.seed)
+        for name in options.fault:
+            faults.switch_on(Fault(name, rate=options.rate, delay_s=options.delay))
+        unit = kind.unit if options.unit is None else options.unit
+        device = kind.make(options.seed, unit)
+        end, session = far_end(device, kind, unit=unit, faults=faults, tcp=options.tcp is not None, seed=options.seed)
+        if options.tcp is not None:
+            return cls(device, faults, TcpWire(session, talker=end, port=options.tcp, note=truth.note))
+        line = Line.parse(options.line or kind.line)
+        return cls(device, faults, PtyWire(end, port_link(options), line=line, note=truth.note))
+
+    async def obey(self, line: bytes) -> dict[str, object]:
+        """Do what one control line says: `fault` (with its options), `quirk`, `heal`, `unplug`, `replug`."""
+        try:
+            order: dict[str, Any] = json.loads(line)
+            if "quirk" in order:
+                self.cures.append(afflict(self.device, order["quirk"], now_s=self.wire.clock()))
+            elif "fault" in order:
+                self.faults.switch_on(Fault(order["fault"], **{k: v for k, v in order.items() if k != "fault"}))
+            elif "heal" in order:
+                self.faults.heal()
+                while self.cures:
+                    self.cures.pop()()
+            else:
+                await settled({"unplug": self.wire.unplug, "replug": self.wire.replug}[next(iter(order))])
+        except (ValueError, TypeError, AttributeError, LookupError, StopIteration) as error:
+            return {"error": str(error) or "no control line"}
+        return {"done": order}
+
+
+async def settled(act: Callable[[], Any]) -> None:
+    """Do it and wait, where it takes time: a pty is unplugged at once, a TCP port is not."""
+    done = act()
+    if done is not None:
+        await done
+
+
+def port_link(options: argparse.Namespace) -> Path:
+    """Where the port appears: as asked, or under the device's name in the folder of temporary files."""
+    asked: Path | None = options.port_link
+    return asked or Path(tempfile.gettempdir()) / f"citygate-sim-{options.name}"
 
 
 async def run_device(options: argparse.Namespace) -> None:
-    """Run one device; a JSON line on stdout when its port is there."""
+    """Run one device; a JSON line on stdout when its port is there, then control lines on stdin."""
     told = Told()
-    async with Truth(options.truth) as truth, wire_of(DEVICES[options.name], options, truth=truth) as wire:
+    async with AsyncExitStack() as stack:
+        truth = await stack.enter_async_context(Truth(options.truth))
+        alone = Alone.of(options, truth=truth)
+        for quirk in options.quirk:
+            alone.cures.append(afflict(alone.device, quirk, now_s=alone.wire.clock()))
+        wire = await stack.enter_async_context(alone.wire)
         where = {"port": str(wire.link)} if isinstance(wire, PtyWire) else {"tcp": wire.port}
         say({"ready": True, "device": options.name} | where)
-        await told.to_end(seconds=options.seconds)
+        await told.to_end(seconds=options.seconds, order=alone.obey)

@@ -77,7 +77,7 @@ def _asked(face: Face, wire: Target, unit: int | None) -> str:
         raise click.UsageError("--profile is needed here; `citygate profiles` lists them, `citygate scan` finds them.")
     from gateway.cli.scan import asked_once
 
-    names = asked_once(face, wire, unit)
+    names = asked_once(face, wire, unit=unit)
     if len(names) != 1:
         args = {"unit": str(unit), "profiles": ", ".join(names) or "-"}
         raise Trouble([Fault("CG-DEV-03", args)], exit_code=EXIT_USAGE)

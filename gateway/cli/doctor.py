@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -15,6 +18,7 @@ from urllib.parse import urlsplit
 import click
 
 from gateway.catalogue.fault import EXIT_FOUND, Fault, Trouble
+from gateway.cli.add import stable
 from gateway.cli.face import Face
 
 if TYPE_CHECKING:
@@ -24,6 +28,8 @@ if TYPE_CHECKING:
 CONNECT_S: Final = 1.5
 LOW_BYTES: Final = 200_000_000
 PORTS: Final = {"mqtt": 1883, "mqtts": 8883, "http": 80, "https": 443}
+WAITS_AT_ONCE: Final = 16
+_NUMBERED: Final = re.compile(r"/dev/tty(USB|ACM)\d+")
 _COLOUR: Final = {"ok": "green", "WARN": "yellow", "FAIL": "red"}
 
 
@@ -91,13 +97,19 @@ def _surroundings(face: Face, loaded: Loaded) -> Iterator[Finding]:
         yield Finding("daemon", "ok", str(snapshot["gateway"].get("version", "")))
     except Trouble as trouble:
         yield Finding("daemon", "WARN", "-", trouble.faults[0])
-    for name, bus in loaded.config.bus.items():
-        yield _bus(name, bus, snapshot.get("buses", {}).get(name))
-    yield _clock(loaded)
-    for name, sink in loaded.config.sink.items():
-        for url in sink.urls:
-            yield _reached(f"sink {name}", url, code="CG-MQT-01" if sink.kind == "mqtt" else "CG-INF-01")
-    yield _disk(Path(loaded.config.gateway.state_dir))
+    live = snapshot.get("buses", {})
+    checks: list[Callable[[], Finding]] = [
+        *(partial(_bus, name, bus, live.get(name)) for name, bus in loaded.config.bus.items()),
+        partial(_clock, loaded),
+        *(
+            partial(_reached, f"sink {name}", url, code="CG-MQT-01" if sink.kind == "mqtt" else "CG-INF-01")
+            for name, sink in loaded.config.sink.items()
+            for url in sink.urls
+        ),
+        partial(_disk, Path(loaded.config.gateway.state_dir)),
+    ]
+    with ThreadPoolExecutor(WAITS_AT_ONCE) as pool:  # dead hosts wait side by side: all within 5 s
+        yield from pool.map(lambda check: check(), checks)
 
 
 def _bus(name: str, bus: Bus, live: Mapping[str, Any] | None) -> Finding:
@@ -108,7 +120,11 @@ def _bus(name: str, bus: Bus, live: Mapping[str, Any] | None) -> Finding:
         return Finding(what, "ok" if up else "FAIL", str(live.get("state")), fault)
     if bus.kind == "tcp":
         return _reached(what, f"tcp://{bus.host}:{bus.port}", code="CG-BUS-01")
-    port = str(bus.port)
+    return _port(what, str(bus.port))
+
+
+def _port(what: str, port: str) -> Finding:
+    """A serial port that no daemon owns: there, a port, allowed, free, with a name that stays."""
     try:
         mode = Path(port).stat().st_mode
     except OSError as error:
@@ -117,7 +133,25 @@ def _bus(name: str, bus: Bus, live: Mapping[str, Any] | None) -> Finding:
         return Finding(what, "FAIL", f"{port}: not a serial port", Fault("CG-BUS-01", {"endpoint": port}))
     if not os.access(port, os.R_OK | os.W_OK):
         return Finding(what, "FAIL", f"{port}: permission", Fault("CG-SYS-05", {"path": port}))
+    holder = _holder(port)
+    if holder:
+        return Finding(what, "WARN", f"{port}: {holder}", Fault("CG-BUS-03", {"endpoint": port}, seen=holder))
+    if _NUMBERED.fullmatch(port):
+        return Finding(what, "WARN", port, Fault("CG-BUS-20", {"endpoint": port, "stable": stable(port)}))
     return Finding(what, "ok", port)
+
+
+def _holder(port: str) -> str:
+    """Which other process has the port open, as far as /proc shows it; "" for nobody."""
+    real = os.path.realpath(port)
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            files = list((entry / "fd").iterdir()) if int(entry.name) != os.getpid() else []
+            if any(str(file.readlink()) == real for file in files):
+                return f"{(entry / 'comm').read_text().strip()} (process {entry.name})"
+        except OSError:
+            continue  # ended meanwhile, or not ours to see
+    return ""
 
 
 def _clock(loaded: Loaded) -> Finding:

@@ -130,7 +130,7 @@ class _Teller:
     def _found(self, one: Found) -> None:
         face = self._face
         if face.json:
-            face.emit(as_json(one, self._wire, self._framing))
+            face.emit(as_json(one, self._wire, framing=self._framing))
             return
         setting = self._framing if one.line is None else str(one.line)
         who = ", ".join(f"{name.profile} ({name.held}/{name.checks})" for name in one.names)
@@ -141,7 +141,7 @@ class _Teller:
         face.facts([("", who or unknown)])
 
 
-def asked_once(face: Face, wire: Target, unit: int) -> list[str]:
+def asked_once(face: Face, wire: Target, *, unit: int) -> list[str]:
     """The profiles whose fingerprints fit the unit, asked with the bus's own settings; empty where it is silent."""
     search = _search(wire, [str(wire.line)], (unit,), everything=False, timeout_s=1.0)
     with lent(face, wire, for_s=60.0):
@@ -149,7 +149,7 @@ def asked_once(face: Face, wire: Target, unit: int) -> list[str]:
     return [name.profile for one in found for name in one.names]
 
 
-def as_json(one: Found, wire: Target, framing: str = "") -> dict[str, Any]:
+def as_json(one: Found, wire: Target, *, framing: str = "") -> dict[str, Any]:
     """One unit that was found, as a line of JSON."""
     return {
         "schema": 1,

@@ -1,11 +1,14 @@
-"""`citygate sim`: one simulated device by hand, with faults; prints the port to use."""
+"""`citygate sim`: a simulated device, city or broker by hand, with faults; prints the port to use."""
 
 from __future__ import annotations
 
 import os
 import sys
+from typing import Final
 
 import click
+
+_WHOLES: Final = ("city", "broker")
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
@@ -13,7 +16,9 @@ import click
 def command(*, arguments: tuple[str, ...]) -> int:
     """One simulated device: `citygate sim eastron-sdm630 --port-link /tmp/meter --fault silence`.
 
-    All options are those of `python -m firmware_sims device`; `citygate sim --help` lists them.
+    Any profile's name, `self-identifying`, or the whole `city` or a `broker`. All options are those of `python -m
+    firmware_sims`; `citygate sim --help` lists a device's, `citygate sim city --help` the city's.
     """
+    verb = () if arguments[:1] and arguments[0] in _WHOLES else ("device",)
     sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, "-m", "firmware_sims", "device", *arguments])  # noqa: S606 - our own module
+    os.execv(sys.executable, [sys.executable, "-m", "firmware_sims", *verb, *arguments])  # noqa: S606 - our own module

@@ -54,7 +54,11 @@ def target(face: Face, text: str) -> Target:
         from gateway.config.shape import nearest
 
         raise Trouble([Fault("CG-BUS-16", {"target": text}, nearest=nearest(text, buses))], exit_code=EXIT_USAGE)
-    return Target(text, host=host, tcp_port=int(port or TCP_PORT))
+    number = int(port or TCP_PORT)
+    for name, bus in buses.items():
+        if bus.kind == "tcp" and (bus.host, int(bus.port or TCP_PORT)) == (host, number):
+            return _of_bus(name, bus)
+    return Target(text, host=host, tcp_port=number)
 
 
 def _buses(face: Face) -> dict[str, Bus]:

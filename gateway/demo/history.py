@@ -49,9 +49,9 @@ def replay(loaded: Loaded, journal: Journal, *, devices: Mapping[str, Any], hour
     items = [_slow(item) for item in inventory(loaded.config, profiles_dir=loaded.profiles_dir)]
     series = tuple(one for item in items for one in item.series.values())
     zone = ZoneInfo(loaded.config.gateway.timezone or "UTC")
-    pipeline.fit(
-        series, judge=Judge(series), windows=Windows(series, LENGTHS, zone=zone), attach=Figures(series).attach
-    )  # fmt: skip
+    options = {item.id: item.config.options for item in items}
+    figures = Figures(series, options)
+    pipeline.fit(series, judge=Judge(series), windows=Windows(series, LENGTHS, zone=zone), attach=figures.attach)
     counted = virtual_time.run(_days(pipeline, clock, items=items, devices=devices, steps=hours * 3600 // STEP_S))
     pipeline.mark_numbers()
     return counted

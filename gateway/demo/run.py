@@ -75,11 +75,16 @@ class City:
     def replay(self, loaded: Loaded) -> int:
         """26 h of history into the journal, before the daemon opens it."""
         from firmware_sims.city import city_devices  # noqa: PLC0415 - only the demo touches the simulators
+        from firmware_sims.wavetronix import SS125  # noqa: PLC0415 - as above
         from gateway.demo import history  # noqa: PLC0415 - numpy and drivers, only when history is wanted
 
         journal = open_journal(self.folder / "state" / "journal")
         try:
-            return history.replay(loaded, journal, devices=city_devices(seed=1))
+            devices = city_devices(seed=1)
+            radar = devices["radar"]
+            if isinstance(radar, SS125):
+                radar.interval_s = history.STEP_S  # it is asked once a minute: its counts must cover the minute
+            return history.replay(loaded, journal, devices=devices)
         finally:
             asyncio.run(journal.close())
 
@@ -185,12 +190,12 @@ def run(
         city = City(folder, say)
         try:
             loaded = city.prepare()
+            city.show()
             if history:
                 began_s = time.monotonic()
                 count = city.replay(loaded)
                 say(f"26 h of history replayed: {count} readings in {time.monotonic() - began_s:.1f} s")
             city.start()
-            city.show()
             _watch(city, seconds, show)
             sinks = city.drain()
             say(f"a subscriber at the broker heard {city.platform.messages if city.platform else 0} messages")

@@ -205,11 +205,18 @@ def start_live(folder: Path, config: Path) -> tuple[Child, str] | None:
     """The live page, on port 8080 where it is free, and its address; None where its libraries are not installed."""
     if find_spec("starlette") is None or find_spec("uvicorn") is None:
         return None
-    port = free_port() if answers(LIVE_PORT) else LIVE_PORT
-    command = [sys.executable, "-m", "gateway", "--config", str(config), "live", "--bind", f"127.0.0.1:{port}"]
-    child = start("live", command, folder=folder)
-    wait_until(child, lambda: answers(port))
-    return child, f"http://127.0.0.1:{port}"
+    ports = [free_port()] if answers(LIVE_PORT) else [LIVE_PORT, free_port()]
+    while True:
+        port = ports.pop(0)
+        command = [sys.executable, "-m", "gateway", "--config", str(config), "live", "--bind", f"127.0.0.1:{port}"]
+        child = start("live", command, folder=folder)
+        try:
+            wait_until(child, lambda port=port: answers(port))  # type: ignore[misc]
+        except DemoFailed:
+            if not ports:  # somebody took 8080 between our look and its start
+                raise
+            continue
+        return child, f"http://127.0.0.1:{port}"
 
 
 def _listens(path: Path) -> bool:

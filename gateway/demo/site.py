@@ -87,6 +87,7 @@ profile = "eastron-sdm630"
 unit = 1
 every = "1s"
 name = { en = "Main meter", th = "มิเตอร์หลัก" }
+options = { demand_limit_kw = 60.0 }
 
 [device.feeder-2]
 bus = "rs485"
@@ -124,6 +125,7 @@ name = { en = "School zone speed sign", th = "ป้ายความเร็�
 bus = "level"
 profile = "maxbotix-hrxl"
 name = { en = "Canal level", th = "ระดับน้ำคลอง" }
+options = { sensor_height = 4.2, gauge_zero = 0.0, ground = 0.0, bank = 3.5 }
 """
 
 

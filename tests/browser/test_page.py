@@ -5,10 +5,13 @@ import re
 import subprocess
 import tarfile
 import time
+from pathlib import Path
 
 import pytest
 from live_desk import LivePage, ScriptedDaemon, aqi, device, rfc
 from parts import program
+
+import gateway.web
 
 pytestmark = [pytest.mark.browser, pytest.mark.parts]
 AXE = "axe-core@4.14.1"
@@ -45,6 +48,22 @@ def axe(tmp_path_factory):
         pytest.skip(f"npm cannot fetch {AXE}: {done.stderr[-200:]}")
     with tarfile.open(folder / done.stdout.strip().splitlines()[-1]) as tar:
         return tar.extractfile("package/axe.min.js").read().decode()
+
+
+@pytest.fixture
+def chart():
+    """The chart library packed into the page, as when a package is built; taken out again if it was not there."""
+    static = Path(gateway.web.__file__).parent / "static"
+    before = {path.name for path in static.iterdir()}
+    script = Path(__file__).parents[2] / "deploy" / "fetch-chart.sh"
+    if "uplot.js" not in before:
+        done = subprocess.run(["sh", str(script), str(static)], capture_output=True, text=True, timeout=60)
+        if done.returncode:
+            pytest.skip(f"npm cannot fetch uPlot: {done.stderr[-200:]}")
+    yield
+    for path in static.iterdir():
+        if path.name not in before:
+            path.unlink()
 
 
 class Watch:
@@ -180,6 +199,31 @@ def test_a_gap_is_a_gap_in_the_sparkline_and_in_the_detail(chromium, live):
         page.wait_for_selector("dialog .chart svg, dialog .chart canvas")
         if page.locator("dialog .chart svg").count():
             assert page.locator("dialog .chart path").get_attribute("d").count("M") == 2
+
+
+def test_the_chart_library_draws_the_detail_with_its_gap(chromium, chart, tmp_path):
+    (tmp_path / "state").mkdir()
+    devices, _ = city()
+    daemon = ScriptedDaemon(tmp_path / "state", devices, history=history())
+    with daemon, LivePage(tmp_path) as live, Watch(chromium, live.ready()) as tab:
+        page = tab.open()
+        page.locator(".tile", has=page.get_by_text("Air hole")).click()
+        page.wait_for_selector("dialog .chart canvas")
+        painted = page.evaluate(
+            """() => { const c = document.querySelector("dialog canvas");
+               const row = (from, to) => { let n = 0; const d = c.getContext("2d")
+                 .getImageData(c.width * from, 0, c.width * (to - from), c.height * 0.85).data;
+                 for (let i = 0; i < d.length; i += 4) n += d[i + 3] > 200 && d[i + 2] > d[i] + 60; return n; };
+               return [row(0.15, 0.4), row(0.545, 0.575), row(0.65, 0.9)]; }"""
+        )
+        assert painted[0] > 0
+        assert painted[2] > 0
+        assert painted[1] == 0  # the two hours without data
+        assert tab.errors == []
+        packed = {"Accept-Encoding": "gzip"}
+        sizes = [len(live.get(f"/static/{name}", packed)[2]) for name in ("uplot.js", "uplot.css", "chart.js")]
+        print(f"\nchart library: {sum(sizes) / 1000:.1f} kB gzip")
+        assert sum(sizes) < 30_000
 
 
 def test_keyboard(chromium, live):

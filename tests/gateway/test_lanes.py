@@ -19,7 +19,8 @@ WANTED = Sink(kind="memory", streams=("raw", "1m"), devices=("*", "!other"))
 class Life(RuleBasedStateMachine):
     @initialize(rate=st.sampled_from([1.0, 30_000.0]), small=st.booleans())
     def birth(self, rate, small):
-        self.journal = RamJournal()
+        gateway.lanes.LIVE_MAX = 6 if small else 2000
+        self.journal = RamJournal(segment=7)
         self.codec = Codec({})
         self.meter, self.other = series("meter"), series("other")
         for one in (self.meter, self.other):
@@ -30,7 +31,8 @@ class Life(RuleBasedStateMachine):
         self.wanted = {}  # committed or not: position -> seq
         self.seq = 0
         self.connected = False
-        self.order = []
+        self.out = set()  # handed out, no fate yet
+        self.parked = set()
         self.start(Ledger(low=0))
 
     def start(self, ledger):
@@ -52,7 +54,7 @@ class Life(RuleBasedStateMachine):
 
     @rule()
     def commit(self):
-        self.journal.mark("sink", self.lanes.ledger.to_bytes())
+        self.journal.mark("sink", self.lanes.state_bytes())
         self.journal.commit_now()
 
     @rule()
@@ -65,6 +67,8 @@ class Life(RuleBasedStateMachine):
     def lose(self):
         self.lanes.abandon()
         self.connected = False
+        self.out.clear()
+        self.parked.clear()
 
     def hand_out(self, *, live, limit):
         parcels = self.lanes.live(limit) if live else self.lanes.backlog(limit)
@@ -72,6 +76,8 @@ class Life(RuleBasedStateMachine):
             assert parcel.record.device == "meter"
             assert not self.lanes.ledger.settled(parcel.position)
             assert parcel.record.stream == "raw" or parcel.position < self.journal.committed
+            assert parcel.position not in self.out | self.parked
+            self.out.add(parcel.position)
             self.received[parcel.position] = parcel.record.seq
         return parcels
 
@@ -86,23 +92,90 @@ class Life(RuleBasedStateMachine):
             position = data.draw(st.sampled_from(sorted(self.lanes.unsettled)))
             assert self.lanes.settle(position, fate) is not None
             assert self.lanes.settle(position, fate) is None
+            self.out.discard(position)
+
+    @rule(data=st.data())
+    def again(self, data):
+        if self.lanes.unsettled:
+            position = data.draw(st.sampled_from(sorted(self.lanes.unsettled)))
+            assert self.lanes.settle(position, Fate.AGAIN) is not None
+            self.out.discard(position)
+            self.parked.add(position)
+
+    @rule(data=st.data())
+    def unpark(self, data):
+        if self.parked:
+            position = data.draw(st.sampled_from(sorted(self.parked)))
+            assert self.lanes.again(position)
+            self.parked.discard(position)
 
     @rule()
-    def crash(self):
+    def leave_the_parked_in_the_journal(self):
+        self.lanes.forget_parked()
+        self.parked.clear()
+
+    @rule()
+    def look_again(self):
+        if self.connected:
+            self.lanes.rescan()
+
+    @rule()
+    def full(self):
+        if self.journal.first + 7 <= self.journal.committed:
+            for entry in self.journal.drop_oldest():
+                record = self.codec.decode(entry.kind, entry.payload)
+                lost = self.lanes.dropped(entry.position, record)
+                assert lost <= (entry.position in self.wanted)
+                if lost:
+                    self.wanted.pop(entry.position)
+                self.out.discard(entry.position)
+                self.parked.discard(entry.position)
+
+    @rule()
+    def damage(self):
+        """The journal can no longer read a stretch in the middle."""
+        gone = [entry.position for entry in self.journal.entries[3:6]]
+        if len(gone) == 3 and gone[-1] < self.journal.committed:
+            undone = {p for p in gone if p in self.wanted and not self.lanes.ledger.settled(p)}
+            del self.journal.entries[3:6]
+            assert self.lanes.write_off(gone[0], gone[-1] + 1) == len(undone)
+            self.wanted = {p: seq for p, seq in self.wanted.items() if p not in undone}
+            self.out -= set(gone)
+            self.parked -= set(gone)
+
+    @rule(torn=st.booleans(), data=st.data())
+    def crash(self, torn, data):
+        if torn:  # entries of the last commit stay, its marks do not
+            self.journal.committed = data.draw(st.integers(self.journal.committed, self.journal.next))
         self.journal.crash()
         self.wanted = {position: seq for position, seq in self.wanted.items() if position < self.journal.committed}
         self.received = {position: seq for position, seq in self.received.items() if position < self.journal.committed}
         blob = self.journal.marks.get("sink")
         self.start(Ledger(low=0) if blob is None else Ledger.from_bytes(blob))
+        self.wanted |= self.selected_in_the_journal()
         if blob is None:
             self.lanes.recount()
+        else:
+            self.lanes.resume()
+        self.wanted = {p: seq for p, seq in self.wanted.items() if p >= self.journal.first}
         self.connected = False
+        self.out.clear()
+        self.parked.clear()
+
+    def selected_in_the_journal(self):
+        found = {}
+        for entry in self.journal.entries:
+            record = self.codec.decode(entry.kind, entry.payload)
+            if record.device == "meter":
+                found[entry.position] = record.seq
+        return found
 
     @invariant()
     def balances(self):
         if hasattr(self, "lanes"):
-            undone = sum(not self.lanes.ledger.settled(position) for position in self.wanted)
-            assert self.lanes.ledger.waiting == undone
+            undone = {position for position in self.wanted if not self.lanes.ledger.settled(position)}
+            assert self.lanes.ledger.waiting == len(undone)
+            assert set(self.lanes.unsettled) == self.out
 
     def teardown(self):
         if not hasattr(self, "lanes"):
@@ -114,15 +187,17 @@ class Life(RuleBasedStateMachine):
             parcels = self.hand_out(live=True, limit=5) + self.hand_out(live=False, limit=5)
             for parcel in parcels:
                 self.lanes.settle(parcel.position, Fate.DELIVERED)
+                self.out.discard(parcel.position)
             if not parcels and not self.lanes.ledger.waiting:
                 break
         assert self.lanes.ledger.waiting == 0
         assert self.lanes.state == "live"
         assert {p: s for p, s in self.wanted.items() if self.received.get(p) != s} == {}
+        gateway.lanes.LIVE_MAX = 2000
 
 
 TestLife = Life.TestCase
-TestLife.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestLife.settings = settings(max_examples=120, stateful_step_count=40, deadline=None)
 
 
 def test_a_short_backlog_goes_first_and_in_order():

@@ -36,9 +36,10 @@ export function mark(level, text) {
   label.textContent = text;
   return svg("svg", { viewBox: "0 0 60 60", "aria-hidden": "true", focusable: "false" }, shape, label);
 }
+// level 1 to 5 as above; 0: well, without a level (a ring); -1: trouble (a cross)
 export function dot(level, size) {
-  const shape = SHAPES[Math.min(level, 5)]();
-  shape.setAttribute("class", `mark l${level}`);
+  const shape = level < 0 ? svg("path", { d: "M6 16 16 6 30 20 44 6 54 16 40 30 54 44 44 54 30 40 16 54 6 44 20 30Z" }) : SHAPES[Math.min(level, 5)]();
+  shape.setAttribute("class", `mark ${level < 0 ? "cross" : level ? `l${level}` : "ring"}`);
   return svg("g", { transform: `scale(${size / 60}) translate(-30 -30)` }, shape);
 }
 

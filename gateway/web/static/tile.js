@@ -47,7 +47,7 @@ function air(aqi, device) {
   };
 }
 function demand(figure, device) {
-  const limit = device.limits?.power_active?.high ?? device.limits?.power_active?.demand;
+  const limit = device.limits?.power_active?.demand;
   const kw = `${say("demand")} ${figure.value.toFixed(2)} kW`;
   if (!limit) return { level: -1, text: "", big: kw, note: "" };
   const share = (figure.value * 1000) / limit;

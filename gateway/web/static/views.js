@@ -177,7 +177,7 @@ function spot(key, device, x, y, open) {
   const group = svg("g", { class: "dot", transform: `translate(${x.toFixed(1)} ${y.toFixed(1)})`, tabindex: 0, role: "button", "aria-label": name });
   const tip = svg("title");
   tip.textContent = name;
-  group.append(tip, dot(state >= 2 ? 0 : Math.max(figure(device)?.level ?? 1, 0), 36));
+  group.append(tip, dot(state >= 2 ? -1 : Math.max(figure(device)?.level ?? 0, 0), 36));
   group.addEventListener("click", () => open(key));
   group.addEventListener("keydown", (event) => (event.key === "Enter" || event.key === " ") && open(key));
   return group;

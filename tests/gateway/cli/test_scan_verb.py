@@ -49,3 +49,43 @@ def test_an_unknown_bus_and_an_absent_port(capsys, tmp_path):
     absent = said(capsys, "--config", tmp_path, "scan", tmp_path / "ttyNone")
     assert absent.code == 69
     assert "CG-BUS-01" in absent.err
+
+
+@pytest.mark.e2e
+def test_the_daemon_lends_its_wire_and_takes_it_back(capsys, cg_bus, cg_daemon):
+    """Never two masters: the scan of a bus that a daemon reads goes through a loan, and readings go on behind it."""
+    placed = cg_bus({3: "eastron-sdm630"})
+    gateway = cg_daemon(placed, every="0.5s")
+    gateway.until(lambda record: record["v"])
+    argv = ["--json", "--config", gateway.folder / "gateway.toml", "scan", "wire-1", "--ids", "3"]
+    shown = said(capsys, *argv)
+    assert shown.code == 0, shown
+    assert rows(shown.out)[0]["unit"] == 3
+    asked_by_name = said(capsys, "--config", gateway.folder / "gateway.toml", "scan", placed[3].port, "--ids", "3")
+    assert "FOUND id 3" in asked_by_name.out
+    last_t = gateway.records()[-1]["t"]
+    gateway.until(lambda record: record["v"] and record["t"] > last_t)
+    assert "Traceback" not in gateway.log()
+    assert "lent to a technician" in gateway.log()
+
+
+@pytest.mark.parametrize("framing", ["tcp", "rtu"])
+def test_scan_of_a_host_tries_both_framings(capsys, cg_bench, tmp_path, framing):
+    name = "schneider-pm5xxx" if framing == "tcp" else "eastron-sdm630"
+    placed = cg_bench.device(name, unit=1, tcp=True)
+    shown = said(capsys, "--json", "--config", tmp_path, "scan", f"127.0.0.1:{placed.tcp}", "--ids", "1-2")
+    found = [row for row in rows(shown.out) if row.get("type") == "found" and row["unit"] == 1]
+    assert found, shown
+    assert found[0]["framing"] == framing
+    assert name in [who["profile"] for who in found[0]["profiles"]]
+
+
+@pytest.mark.parametrize("function", ["17", "43"])
+def test_raw_asks_who_is_there(capsys, tmp_path, cg_bench, function):
+    placed = cg_bench.device("schneider-pm5xxx", unit=1, tcp=True)
+    shown = said(capsys, "--config", tmp_path, "raw", f"127.0.0.1:{placed.tcp}", "-a", "1", "-t", function)
+    if function == "43":
+        assert shown.code == 0, shown
+        assert "Schneider" in shown.out
+    else:
+        assert "CG-DEV-02" in shown.err

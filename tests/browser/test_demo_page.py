@@ -1,0 +1,55 @@
+"""The demo's page: the real daemon, its simulated city, every domain alive."""
+
+import re
+import subprocess
+import sys
+import time
+
+import pytest
+from parts import program
+
+pytestmark = [pytest.mark.browser, pytest.mark.parts]
+
+
+def test_the_demo_serves_its_page_and_every_domain_is_alive(tmp_path):
+    from playwright.sync_api import sync_playwright
+
+    began = time.monotonic()
+    command = [
+        sys.executable,
+        "-m",
+        "gateway",
+        "--json",
+        "demo",
+        "--seconds",
+        "14",
+        "--no-history",
+        "--keep",
+        str(tmp_path),
+    ]
+    demo = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        said = ""
+        while "live page" not in said:
+            said = demo.stderr.readline()
+            assert said, "the demo ended before it named its page"
+        address = re.search(r"http://127\.0\.0\.1:\d+", said).group()
+        with sync_playwright() as playwright:
+            flags = ["--no-sandbox", "--disable-background-networking", "--no-first-run"]
+            browser = playwright.chromium.launch(executable_path=program("chromium", package="chromium"), args=flags)
+            page = browser.new_page(locale="en-GB")
+            page.goto(address)
+            for kind in ("air", "traffic", "energy", "water"):
+                page.click(f"#tab-{kind}")
+                page.wait_for_selector(".tile:not(.bad) .values span")
+            print(f"\nevery domain alive {time.monotonic() - began:.1f} s after the start of the demo")
+            page.click("#tab-gateways")
+            page.wait_for_selector("text=sink broker: live")
+            browser.close()
+        out, _ = demo.communicate(timeout=60)
+        assert '"ok":true' in out
+    finally:
+        demo.kill()
+        demo.wait()
+        demo.stdout.close()
+        demo.stderr.close()
