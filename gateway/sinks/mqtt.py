@@ -26,12 +26,13 @@ from gateway.sinks import UNFIT, Fate, Parcel, Settle, SinkDown, Site, announce
 from gateway.sinks.credentials import Files, read
 from gateway.sinks.mqtt_outbox import WINDOW, Message, Outbox
 from gateway.sinks.mqtt_reasons import puback
-from gateway.sinks.mqtt_session import Dial, ProtocolRefused, Session
+from gateway.sinks.mqtt_session import ClosedEarly, Dial, ProtocolRefused, Session
 from gateway.sinks.payload import Payload
 from gateway.sinks.topics import Topics
 
 RETAINED: Final = ("15m", "1h")
 BIRTH_S: Final = 15.0
+SHUT_TIMES: Final = 3
 GOODBYE_S: Final = 2.0
 LISTEN_S: Final = 5.0  # how long retained metas of removed devices are looked for
 PROTOCOLS: Final = {"auto": (paho.MQTTv5, paho.MQTTv311), "5": (paho.MQTTv5,), "3.1.1": (paho.MQTTv311,)}
@@ -62,27 +63,42 @@ class MqttSink:
         self._birth = b""
         self._echo: asyncio.Future[int] | None = None
         self._shown_ms: dict[str, int] = {}
+        self._spoke_five: set[str] = set()
+        self._shut: dict[str, int] = {}
         self._properties: dict[tuple[bool, int], Properties | None] = {}
 
     async def open(self, settle: Settle) -> None:
-        """Try every url, MQTT 5 before 3.1.1; then birth, metas, and proof that `status` is taken."""
+        """Try every url, MQTT 5 before 3.1.1; then birth, metas, and proof that `status` is taken.
+
+        3.1.1 says nothing of refusals, so it is fallen back to only where MQTT 5 is refused by name, or where a broker
+        that never spoke it closes on it `SHUT_TIMES` times in a row.
+        """
         urls = self._config.urls[self._first_url :] + self._config.urls[: self._first_url]
         last = SinkDown("no url is configured", code="CG-MQT-01")
         for url in urls:
             for protocol in PROTOCOLS[self._config.protocol]:
                 try:
                     await self._connect(url, protocol, settle=settle)
-                except ProtocolRefused as down:
-                    last = down
                 except SinkDown as down:
                     last = down
-                    break
+                    if not self._may_fall_back(url, down):
+                        break
                 else:
+                    self._spoke_five |= {url} if protocol == paho.MQTTv5 else set()
+                    self._shut.pop(url, None)
                     self._first_url = self._config.urls.index(url)
                     await self._announce()
                     return
         self._first_url = (self._first_url + 1) % max(1, len(urls))
         raise last
+
+    def _may_fall_back(self, url: str, down: SinkDown) -> bool:
+        """Whether the older protocol may be tried on `url` after `down`."""
+        if url in self._spoke_five:
+            return False
+        early = isinstance(down, ClosedEarly)
+        self._shut[url] = self._shut.get(url, 0) + 1 if early else 0
+        return isinstance(down, ProtocolRefused) or (early and self._shut[url] >= SHUT_TIMES)
 
     async def send(self, parcels: Sequence[Parcel]) -> None:
         """Hand the parcels to the connection, in order; waits while the window is full."""

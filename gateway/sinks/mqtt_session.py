@@ -69,6 +69,10 @@ class ProtocolRefused(SinkDown):
     """The broker does not speak this version of the protocol; an older one may do."""
 
 
+class ClosedEarly(SinkDown):
+    """The connection was closed before any answer to CONNECT: an old broker, or one that is just starting."""
+
+
 class Session:
     """One connection from CONNECT to its end. Callbacks run on the event loop; `down` tells why it ended."""
 
@@ -168,8 +172,6 @@ class Session:
             self._loop.add_writer(self._socket.fileno(), self._writable)
         self._timer = self._loop.call_later(TICK_S, self._tick)
 
-    # -- the event loop calls
-
     def _readable(self) -> None:
         self._heard_s = self._loop.time()
         try:
@@ -182,7 +184,7 @@ class Session:
         except _HOSTILE as error:
             early = not self._welcome.done() and self.dial.protocol == paho.MQTTv5
             fact = f"sent a packet that cannot be read ({type(error).__name__}: {error})"
-            self.fail(Refusal(fact, "CG-MQT-02"), protocol=early)
+            self.fail(Refusal(fact, "CG-MQT-02"), kind=ProtocolRefused if early else SinkDown)
         self.on_idle()
 
     def _writable(self) -> None:
@@ -200,8 +202,6 @@ class Session:
         if self.down is None:
             self._timer = self._loop.call_later(TICK_S, self._tick)
         self.on_idle()
-
-    # -- paho calls
 
     def _want_write(self, _client: paho.Client, _data: object, sock: Any) -> None:
         if self._socket is not None and self._socket is sock:
@@ -228,23 +228,22 @@ class Session:
             return
         refusal = CONNACK.get(code, Refusal(f"refused with reason 0x{code:02x}"))
         reference = getattr(properties, "ServerReference", "")
-        self.fail(refusal, protocol=code == 0x84, extra=f" (it names {reference!r})" if reference else "")
+        kind = ProtocolRefused if code == 0x84 else SinkDown
+        self.fail(refusal, kind=kind, extra=f" (it names {reference!r})" if reference else "")
 
     def _on_disconnect(self, _client: paho.Client, _data: object, flags: Any, reason: Any, _properties: Any) -> None:
         if flags.is_disconnect_packet_from_server:
             code = int(reason.value)
             self.fail(DISCONNECT.get(code, Refusal(f"disconnected us with reason 0x{code:02x}")), reason=code)
         else:
-            early = not self._welcome.done() and self.dial.protocol == paho.MQTTv5
-            self.fail(Refusal("the connection was lost", "CG-MQT-01"), protocol=early)
+            kind = SinkDown if self._welcome.done() else ClosedEarly
+            self.fail(Refusal("the connection was lost", "CG-MQT-01"), kind=kind)
 
     def _on_publish(self, _client: paho.Client, _data: object, mid: int, reason: Any, _properties: Any) -> None:
         self.on_puback(mid, int(reason.value))
 
     def _on_message(self, _client: paho.Client, _data: object, message: paho.MQTTMessage) -> None:
         self.on_message(message.topic, bytes(message.payload), bool(message.retain))
-
-    # -- the sink calls
 
     def publish(self, topic: str, payload: bytes, *, retain: bool, properties: Properties | None) -> int:
         """Hand one QoS 1 message over; the packet id whose PUBACK will come."""
@@ -262,11 +261,10 @@ class Session:
         if self.down is None:
             self._client.unsubscribe(topic)
 
-    def fail(self, refusal: Refusal, *, protocol: bool = False, extra: str = "", reason: int = 0) -> None:
+    def fail(self, refusal: Refusal, *, kind: type[SinkDown] = SinkDown, extra: str = "", reason: int = 0) -> None:
         """The connection is over: keep why, and let go of the socket."""
         if self.down is not None:
             return
-        kind = ProtocolRefused if protocol else SinkDown
         self.down = kind(f"{self.dial.where}: {refusal.text}{extra}", code=refusal.code, retry_s=refusal.retry_s)
         self.down_reason = reason
         if not self._welcome.done():

@@ -158,3 +158,59 @@ def test_the_will_says_that_the_gateway_is_gone():
 
         asyncio.run(story())
     assert "t" not in platform.forms("/status")[-1]
+
+
+class Door:
+    """A TCP proxy that closes the first `resets` connections before a byte of answer, then lets through."""
+
+    def __init__(self, port, resets):
+        self.port, self.resets, self.seen, self.tasks = port, resets, 0, []
+
+    async def __aenter__(self):
+        self.server = await asyncio.start_server(self.serve, "127.0.0.1", 0)
+        self.url = f"mqtt://127.0.0.1:{self.server.sockets[0].getsockname()[1]}"
+        return self
+
+    async def __aexit__(self, *_):
+        self.server.close()
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+
+    async def serve(self, reader, writer):
+        self.tasks.append(asyncio.current_task())
+        self.seen += 1
+        back = None
+        try:
+            if self.seen <= self.resets:
+                await reader.read(4)
+                return
+            there, back = await asyncio.open_connection("127.0.0.1", self.port)
+            await asyncio.gather(self.pipe(reader, back), self.pipe(there, writer), return_exceptions=True)
+        finally:
+            for end in filter(None, (writer, back)):
+                end.close()
+
+    async def pipe(self, source, sink):
+        while data := await source.read(4096):
+            sink.write(data)
+        sink.close()
+
+
+def test_a_reset_at_the_door_does_not_make_refused_records_delivered():
+    acl = [f"topic readwrite {PREFIX}/status", f"topic write {PREFIX}/meta"]
+    with Mosquitto(extra=["allow_anonymous true"], acl=acl) as broker:
+
+        async def story():
+            async with Door(broker.port, resets=1) as door:
+                one, book = sink(door.url), Book()
+                with pytest.raises(SinkDown):
+                    await one.open(book)
+                await one.close()
+                await one.open(book)
+                await one.send(parcels([raw(1)]))
+                await book.until(1)
+                await one.close()
+                return book
+
+        assert asyncio.run(story()).delivered == []

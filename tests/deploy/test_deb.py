@@ -1,0 +1,108 @@
+"""The Debian package: built for both architectures, then installed, run, upgraded and purged in a clean root (soak)."""
+
+import json
+import os
+import re
+import shutil
+import struct
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+pytestmark = [
+    pytest.mark.soak,
+    pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="dpkg-deb is not installed"),
+]
+MACHINE = {"amd64": 62, "arm64": 183}  # elf.h: EM_X86_64, EM_AARCH64
+
+
+def built(folder, arch):
+    done = subprocess.run(
+        [ROOT / "deploy/deb/build.sh", arch, folder], capture_output=True, text=True, timeout=900, cwd=ROOT
+    )
+    assert done.returncode == 0, done.stderr
+    return Path(done.stdout.strip().splitlines()[-1])
+
+
+@pytest.mark.parametrize("arch", ["amd64", "arm64"])
+def test_every_elf_file_is_of_the_architecture(tmp_path, arch):
+    package = built(tmp_path, arch)
+    subprocess.run(["dpkg-deb", "-x", package, tmp_path / "root"], check=True, timeout=120)
+    machines = {}
+    for path in (tmp_path / "root").rglob("*"):
+        if path.is_file() and not path.is_symlink() and path.read_bytes()[:4] == b"\x7fELF":
+            (machines[path],) = struct.unpack_from("<H", path.read_bytes(), 18)
+    assert len(machines) > 20
+    assert set(machines.values()) == {MACHINE[arch]}
+    control = subprocess.run(["dpkg-deb", "-f", package], capture_output=True, text=True, timeout=60).stdout
+    assert f"Architecture: {arch}" in control
+    assert list((tmp_path / "root").rglob("direct_url.json")) == [] or "file:///work" not in control
+
+
+def mirror():
+    """The first http mirror of the machine's apt sources."""
+    texts = [
+        path.read_text(encoding="utf-8", errors="replace")
+        for path in [*Path("/etc/apt").glob("sources.list*"), *Path("/etc/apt/sources.list.d").glob("*")]
+        if path.is_file()
+    ]
+    return next(iter(re.findall(r"https?://[^\s]+debian/?", "\n".join(texts))), "http://deb.debian.org/debian")
+
+
+@pytest.fixture(scope="module")
+def clean_root(tmp_path_factory):
+    """A Debian 12 with Python and nothing else."""
+    if os.geteuid() or shutil.which("debootstrap") is None:
+        pytest.skip("debootstrap and root are needed")
+    root = tmp_path_factory.mktemp("debian") / "root"
+    argv = ["debootstrap", "--variant=minbase", "--include=python3,passwd", "bookworm", root, mirror()]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=1200)
+    assert done.returncode == 0, done.stdout[-2000:]
+    return root
+
+
+def inside(root, *argv, ok=True):
+    done = subprocess.run(["chroot", root, *argv], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0 or not ok, done.stdout + done.stderr
+    return done
+
+
+def test_install_run_upgrade_purge(tmp_path, clean_root):
+    package = built(tmp_path, "amd64")
+    shutil.copy(package, clean_root / "citygate.deb")
+    inside(clean_root, "dpkg", "-i", "/citygate.deb")
+    assert inside(clean_root, "citygate", "--version").stdout.startswith("citygate ")
+    config = clean_root / "etc/citygate/gateway.toml"
+    assert re.search(r'^id = "gw-[0-9a-f]{8}"$', config.read_text(), re.MULTILINE)
+    assert inside(clean_root, "citygate", "check").returncode == 0
+    unit = (clean_root / "usr/lib/systemd/system/citygate.service").read_text()
+    start = re.search(r"^ExecStart=(.+)$", unit, re.MULTILINE)[1].split()
+    config.write_text(config.read_text() + '\n[clock]\ntrust = "system"\n')
+    run = subprocess.Popen(
+        ["chroot", "--userspec=citygate:citygate", clean_root, *start], stderr=subprocess.PIPE, text=True
+    )
+    with run:
+        seen = ""
+        while "citygate" not in seen or "epoch" not in seen:
+            row = run.stderr.readline()
+            assert row, seen
+            seen += row
+        run.terminate()
+        assert run.wait(60) == 0
+    epochs = list((clean_root / "var/lib/citygate/journal").iterdir())
+    assert epochs
+    mine = config.read_bytes() + b"# mine\n"
+    config.write_bytes(mine)
+    inside(clean_root, "dpkg", "-i", "/citygate.deb")
+    assert config.read_bytes() == mine
+    assert list((clean_root / "var/lib/citygate/journal").iterdir()) == epochs
+    told = json.loads(inside(clean_root, "citygate", "--json", "help", "CG-BUS-15").stdout)
+    assert told["code"] == "CG-BUS-15"
+    inside(clean_root, "dpkg", "--remove", "citygate")
+    assert config.exists()
+    inside(clean_root, "dpkg", "--purge", "citygate")
+    left = [path for path in ("etc/citygate", "var/lib/citygate", "usr/lib/citygate") if (clean_root / path).exists()]
+    assert left == []
+    assert "citygate" not in (clean_root / "etc/passwd").read_text()
