@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 import os
 import time
+from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -46,10 +48,14 @@ class SystemClock:
         return time.time_ns() // 1_000_000
 
     def trusted(self) -> bool:
-        """Inside the sanity window, and synchronised where `trust` is "kernel"."""
+        """Inside the sanity window, and synchronised once since the start where `trust` is "kernel".
+
+        A kernel that loses its time servers says so after some hours; the clock runs on as true as it was, and
+        whatever steps it is seen.
+        """
         if not BUILD_MS <= self.wall_ms() <= HORIZON_MS:
             return False
-        if self._trust == "system":
+        if self._trust == "system" or self._synchronised:
             return True
         now_ns = time.monotonic_ns()
         if now_ns - self._asked_ns >= _ASK_AGAIN_NS:
@@ -108,3 +114,14 @@ def boot_id() -> str:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
         return f"pid-{os.getpid()}"
+
+
+@lru_cache(maxsize=1024)
+def _second(t_s: int) -> str:
+    return datetime.fromtimestamp(t_s, tz=UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def rfc3339(t_ms: int) -> str:
+    """UTC ms as RFC 3339 with three decimals and Z, the only spelling of a time that leaves the gateway."""
+    t_s, rest_ms = divmod(t_ms, 1000)
+    return f"{_second(t_s)}.{rest_ms:03d}Z"

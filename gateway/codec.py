@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cache, lru_cache
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
@@ -26,14 +26,20 @@ RAW: Final = 1
 WINDOW: Final = 2
 EVENT: Final = 3
 DEAD: Final = 4
+UNDATED: Final = 5
 _HEAD: Final = struct.Struct("<IBBHIqI")  # schema, flags, rev, epoch random, epoch count, t_ms, seq
 _PREV: Final = struct.Struct("<IHI")  # epoch count, epoch random, seq
 _CODED: Final = 1
 _FIRST: Final = 2
 _ESTIMATED: Final = 4
+_BLURRED: Final = 8
+_ERROR: Final = struct.Struct("<f")  # t_err_s, behind the codes
+_HELD: Final = struct.Struct("<I16sq")  # schema (0: an event), boot id, monotonic ns
 _CODES: Final = tuple(int(code) for code in Code)
 _INDEX: Final = {code: index for index, code in enumerate(_CODES)}
 _MARK: Final = "schema:"
+Undated: TypeAlias = Event | tuple[Series, tuple[float, ...], tuple[int, ...]]
+"""An event, or values and codes of a series, whose wall time is not known yet."""
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder().decode
 
@@ -78,12 +84,14 @@ class Codec:
             if any(body.codes):
                 flags |= _CODED
                 codes = bytes([_INDEX[code] for code in body.codes])
+            if body.t_err_s is not None:
+                flags |= _BLURRED
+                codes += _ERROR.pack(body.t_err_s)
             values = _doubles(len(body.values)).pack(*body.values)
             return RAW, self._head(record, body.series, flags) + values + codes + tail
         if isinstance(body, Aggregate):
             return WINDOW, self._head(record, body.series, flags) + tail + _pack([record.stream, *_window_facts(body)])
-        facts = [body.device, body.id, body.type, body.code, body.state, body.level, body.text, body.body]
-        return EVENT, self._head(record, None, flags) + tail + _pack(facts)
+        return EVENT, self._head(record, None, flags) + tail + _pack(_facts(body))
 
     def _head(self, record: Record, series: Series | None, flags: int) -> bytes:
         count, random = _epoch_numbers(record.epoch)
@@ -103,7 +111,7 @@ class Codec:
         prev = None
         if kind == RAW:
             series = self._known(number)
-            body = _reading(series, payload, coded=bool(flags & _CODED), t_ms=t_ms)
+            body = _reading(series, payload, flags=flags, t_ms=t_ms)
             device = series.id
             prev = _prev_from(payload, len(payload) - _PREV.size) if flags & _FIRST else None
         else:
@@ -120,6 +128,25 @@ class Codec:
         return Record(
             device, stream, t_ms, epoch, seq, body, rev=rev, prev=prev, estimated=bool(flags & _ESTIMATED)
         )  # fmt: skip
+
+    def hold(self, boot: bytes, t_mono_ns: int, *, what: Undated) -> bytes:
+        """The payload of an UNDATED entry: what was measured at `t_mono_ns` of the boot with these 16 bytes as id."""
+        if isinstance(what, Event):
+            return _HELD.pack(0, boot, t_mono_ns) + _pack(_facts(what))
+        series, values, codes = what
+        numbers = _doubles(len(values)).pack(*values)
+        return _HELD.pack(self._ids[series], boot, t_mono_ns) + numbers + bytes([_INDEX[code] for code in codes])
+
+    def held(self, payload: bytes) -> tuple[bytes, int, Undated]:
+        """Boot id, monotonic ns and contents of an UNDATED entry; an event has t = 0. Raises `UnknownSchema`."""
+        number, boot, t_mono_ns = _HELD.unpack_from(payload)
+        if not number:
+            return boot, t_mono_ns, _event(_unpack(memoryview(payload)[_HELD.size :]), 0)
+        series = self._known(number)
+        size = len(series.points)
+        values = _doubles(size).unpack_from(payload, _HELD.size)
+        codes = tuple(_CODES[index] for index in payload[_HELD.size + 8 * size :])
+        return boot, t_mono_ns, (series, values, codes)
 
     def _known(self, number: int) -> Series:
         try:
@@ -149,12 +176,13 @@ def _prev_from(payload: bytes, at: int) -> tuple[str, int]:
     return f"{count:08x}-{random:04x}", seq
 
 
-def _reading(series: Series, payload: bytes, *, coded: bool, t_ms: int) -> Reading:
-    size = len(series.points)
+def _reading(series: Series, payload: bytes, *, flags: int, t_ms: int) -> Reading:
+    size, coded = len(series.points), flags & _CODED
     values = _doubles(size).unpack_from(payload, _HEAD.size)
     at = _HEAD.size + 8 * size
     codes = tuple(_CODES[index] for index in payload[at : at + size]) if coded else (0,) * size
-    return Reading(series, t_ms, 0, values, codes)
+    error_s = _ERROR.unpack_from(payload, at + size if coded else at)[0] if flags & _BLURRED else None
+    return Reading(series, t_ms, 0, values, codes, error_s)
 
 
 def _window_facts(body: Aggregate) -> list[Any]:
@@ -179,6 +207,10 @@ def _aggregate(series: Series, facts: list[Any], *, start_ms: int, rev: int) -> 
         ),
         rev=rev,
     )
+
+
+def _facts(event: Event) -> list[Any]:
+    return [event.device, event.id, event.type, event.code, event.state, event.level, event.text, event.body]
 
 
 def _event(facts: list[Any], t_ms: int) -> Event:

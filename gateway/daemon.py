@@ -20,7 +20,7 @@ from gateway import __version__
 from gateway.clock import Clock, SystemClock, boot_id
 from gateway.codec import Codec
 from gateway.config import Bus
-from gateway.config.duration import bytes_per_second
+from gateway.config.duration import bytes_per_second, seconds
 from gateway.config.load import Loaded
 from gateway.figures import Figures
 from gateway.health import Health, journal_facts, record_line
@@ -31,7 +31,8 @@ from gateway.lanes import Lanes
 from gateway.ledger import Filter, Ledger
 from gateway.local import LocalSocket
 from gateway.notify import notify, watchdog_s
-from gateway.pipeline import Pipeline, next_epoch
+from gateway.numbers import next_epoch
+from gateway.pipeline import Pipeline
 from gateway.poller import PolledWire, PushWire, Station, Wire
 from gateway.pulse import Pulse
 from gateway.quality import Judge, Overrides
@@ -43,6 +44,7 @@ from gateway.sinks import SinkDown, Site
 from gateway.sinks.registry import make_sink
 from gateway.steering import Steering
 from gateway.window import Windows
+from gateway.window.registers import moduli
 from gateway.wiring import wiring
 
 LOG: Final = logging.getLogger("citygate")
@@ -62,7 +64,14 @@ class Daemon:
         codec = Codec(self.journal.marks)
         self.epoch = next_epoch(self.journal.marks, secrets.token_hex(2))
         self.series = tuple(series for item in self.items for series in item.series.values())
-        self.pipeline = Pipeline(clock=clock, journal=self.journal, codec=codec, epoch=self.epoch)
+        self.pipeline = Pipeline(
+            clock=clock,
+            journal=self.journal,
+            codec=codec,
+            epoch=self.epoch,
+            boot=boot_id(),
+            max_wait_s=seconds(config.clock.max_wait),
+        )
         self._fit(loaded)
         self.site = self._site(loaded)
         self.shippers = () if dry_run else tuple(self._shipper(name, loaded, codec) for name in config.sink)
@@ -101,10 +110,11 @@ class Daemon:
             for item in self.items
             for series in item.series.values()
         }
+        known = {s.id: moduli(item.profile, s.part) for item in self.items for s in item.series.values()}
         self.pipeline.fit(
             self.series,
             judge=Judge(self.series, thresholds),
-            windows=Windows(self.series, loaded.config.windows.lengths, zone=zone),
+            windows=Windows(self.series, loaded.config.windows.lengths, zone=zone, moduli=known),
             attach=Figures(self.series, options).attach,
         )
 

@@ -6,11 +6,11 @@ import os
 import resource
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from drivers.sample import FIRST_BAD, Code
+from gateway.clock import rfc3339
 from gateway.journal import Journal
 from gateway.reading import LENGTHS_S, Event, Reading, Series
 from gateway.record import Record
@@ -19,11 +19,6 @@ from gateway.sinks.payload import Payload
 SILENT_AFTER = 3.0  # periods without a good value
 RAISED_MAX = 200  # alarms kept for the faces; beyond, the oldest is let go
 _PAYLOAD = Payload()
-
-
-def rfc3339(t_ms: int) -> str:
-    """UTC with three decimals and Z, as in every record."""
-    return datetime.fromtimestamp(t_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 @dataclass(slots=True)

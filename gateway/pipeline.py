@@ -6,22 +6,24 @@ clock it turns by hand.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 import msgspec
 
 from drivers.sample import Code, Sample
-from gateway.clock import Clock
-from gateway.codec import DEAD, Codec
+from gateway.clock import Clock, rfc3339
+from gateway.codec import DEAD, UNDATED, Codec, Undated
+from gateway.dating import Dated, Dating
 from gateway.journal import Journal
+from gateway.journal.errors import JournalFull
+from gateway.numbers import Numbers
 from gateway.reading import Aggregate, Event, Reading, Series
 from gateway.record import Body, Record
 
-UNDATED_MAX: Final = 50_000  # samples held while the clock is not trusted
-ISSUED_KEPT: Final = 4096
+GIVE_SAMPLE: Final = 50  # held entries that are dated with each new one, and with each tick
+GIVE_TICK: Final = 2000
 STEP_MS: Final = 1000  # the wall clock moved against the monotonic one by more than this: a step, not a slew
 
 
@@ -46,12 +48,12 @@ Listener = Callable[[int, Record | None], None]
 
 
 @dataclass(slots=True)
-class _Stamp:
-    """Times already issued for one device and stream, and its sequence number in this epoch."""
+class _Refused:
+    """What a full journal could not take of one device and stream: times (UTC ms) and count."""
 
-    seq: int = 0
-    last_ms: int = 0
-    recent: deque[int] | None = None
+    first_ms: int
+    last_ms: int
+    n: int = 1
 
 
 class Pipeline:
@@ -61,7 +63,17 @@ class Pipeline:
     (position, record) for each appended record, and (position, None) for entries that are no sink's business.
     """
 
-    def __init__(self, *, clock: Clock, journal: Journal, codec: Codec, epoch: str, estimated: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        journal: Journal,
+        codec: Codec,
+        epoch: str,
+        estimated: bool = False,
+        boot: str = "",
+        max_wait_s: float = 86_400.0,
+    ) -> None:
         self.listeners: list[Listener] = []
         self.seen: dict[tuple[str, str], Record] = {}
         self.epoch = epoch
@@ -75,9 +87,9 @@ class Pipeline:
         self._digits: dict[Series, tuple[int, ...]] = {}
         self._windows: Windows | None = None
         self._attach: Callable[[Aggregate], Aggregate] = lambda aggregate: aggregate
-        self._stamps: dict[tuple[str, str], _Stamp] = {}
-        self._last_committed: Mapping[str, tuple[str, int]] = _previous(journal.marks)
-        self._undated: deque[tuple[Series, Sample]] = deque(maxlen=UNDATED_MAX)
+        self._numbers = Numbers(journal=journal, codec=codec, epoch=epoch)
+        self._refused: dict[tuple[str, str], _Refused] = {}
+        self._dating = Dating(clock=clock, journal=journal, codec=codec, boot=boot, max_wait_s=max_wait_s)
         self._offset_ms: int | None = None
 
     def fit(
@@ -96,27 +108,43 @@ class Pipeline:
             self._journal.mark(*self._codec.schema_marks(one))
 
     def take(self, series: Series, sample: Sample) -> None:
-        """One sample of one series: at once where the clock is trusted, else when it is."""
-        if not self._clock.trusted():
-            self.undated_lost += len(self._undated) == UNDATED_MAX
-            self._undated.append((series, sample))
+        """One sample of one series: at once where the clock is trusted, else held in the journal until it is."""
+        values = tuple(map(round, sample.values, self._digits_of(series)))
+        if self._dating.waiting or not self._dating.trusted():
+            self._hold(sample.t_mono_ns, (series, values, sample.codes))
             return
-        while self._undated:
-            self._date(*self._undated.popleft())
-        self._date(series, sample)
-
-    def _date(self, series: Series, sample: Sample) -> None:
         self._watch_steps()
         age_ms = (self._clock.mono_ns() - sample.t_mono_ns) // 1_000_000
-        t_ms = self._free(series.id, "raw", self._clock.wall_ms() - age_ms)
-        values = tuple(map(round, sample.values, self._digits_of(series)))
-        codes = sample.codes
+        self._read(Reading(series, self._clock.wall_ms() - age_ms, sample.t_mono_ns, values, sample.codes))
+
+    def _hold(self, t_mono_ns: int, what: Undated) -> None:
+        try:
+            self._tell(self._dating.hold(t_mono_ns, what), None)
+        except JournalFull:
+            self.undated_lost += 1
+        self._give(GIVE_SAMPLE)
+
+    def _give(self, limit: int) -> None:
+        """Date up to `limit` of what is held, oldest first, as far as that is possible now."""
+        for one in self._dating.give(limit):
+            if one.lost or one.what is None:
+                self.undated_lost += 1
+                self._bury(["", one.lost, UNDATED, one.payload])
+            elif isinstance(one.what, Event):
+                self._event(replace(one.what, t_ms=one.t_ms))
+            else:
+                self._read(_back_dated(one, *one.what))
+
+    def _read(self, reading: Reading) -> None:
+        """A reading at its true time: make the time unique, judge, append, put it into the windows."""
+        ident, codes = reading.series.id, reading.codes
         if self._estimated:
             codes = tuple(code or int(Code.ESTIMATED) for code in codes)
-        reading = Reading(series, t_ms, sample.t_mono_ns, values, codes)
+        t_ms = self._numbers.free(ident, "raw", t_ms=reading.t_ms)
+        reading = replace(reading, t_ms=t_ms, codes=codes)
         if self._judge is not None:
             reading = self._judge.judge(reading)
-        self._append(series.id, "raw", reading)
+        self._append(ident, "raw", reading)
         if self._windows is not None:
             self._windows.add(reading)
 
@@ -137,89 +165,79 @@ class Pipeline:
                 text=text, body={"step_s": (offset_ms - before) / 1000},
             ))  # fmt: skip
 
-    def _free(self, device: str, stream: str, t_ms: int) -> int:
-        """The time itself, or the next millisecond that this device and stream have not used."""
-        stamp = self._stamp(device, stream)
-        if stamp.last_ms < t_ms:
-            return t_ms
-        if t_ms > stamp.last_ms - STEP_MS:  # same or nearly the same time: keep rising
-            return stamp.last_ms + 1
-        issued = set(stamp.recent or ())
-        while t_ms in issued:
-            t_ms += 1
-        return t_ms
-
-    def _stamp(self, device: str, stream: str) -> _Stamp:
-        key = device, stream
-        found = self._stamps.get(key)
-        if found is None:
-            found = self._stamps[key] = _Stamp(recent=deque(maxlen=ISSUED_KEPT))
-        return found
-
     def tick(self) -> None:
-        """Close the windows that are complete; does nothing before the clock is trusted."""
-        if self._windows is None or not self._clock.trusted():
+        """Date what is held, then close the windows that are complete; none before the clock is trusted."""
+        if self._dating.waiting:
+            self._give(GIVE_TICK)
+        if self._windows is None or self._dating.waiting or not self._dating.trusted():
             return
+        self._tell_refused()
         for aggregate in self._windows.close(self._clock.wall_ms()):
-            self._append(aggregate.series.id, aggregate.stream, self._attach(aggregate))
+            device, stream = aggregate.series.id, aggregate.stream
+            if aggregate.rev or not self._numbers.taken(device, stream, t_ms=aggregate.start_ms):
+                self._append(device, stream, self._attach(aggregate))
 
     def event(self, event: Event) -> None:
-        """Journal an event; it is committed within 100 ms."""
-        self._append(event.device, "event", event)
+        """Journal an event; it is committed within 100 ms. Before the clock is trusted it waits, as samples do."""
+        if self._dating.waiting or not self._dating.trusted():
+            self._hold(self._clock.mono_ns(), event)
+        else:
+            self._event(event)
+
+    def _event(self, event: Event) -> None:
+        t_ms = self._numbers.free(event.device, "event", t_ms=event.t_ms)
+        self._append(event.device, "event", replace(event, t_ms=t_ms))
         self.urgent()
+
+    def _tell_refused(self) -> None:
+        """The journal takes entries again: name what it could not take."""
+        refused, self._refused = self._refused, {}
+        for (device, stream), what in refused.items():
+            text = {"en": f"{what.n} records of {device}/{stream} did not fit into the full journal",
+                    "th": f"ข้อมูล {what.n} รายการของ {device}/{stream} ลงบันทึกไม่ได้เพราะเต็ม"}  # fmt: skip
+            body = {"stream": stream, "reason": "full", "from": rfc3339(what.first_ms), "to": rfc3339(what.last_ms)}
+            self.event(Event(
+                device, self._clock.wall_ms(), f"gap-{device}-{stream}-{what.first_ms}", "gap", "CG-JRN-04", "info", 2,
+                text, {**body, "n": what.n, "epoch": self.epoch, "seq": None},
+            ))  # fmt: skip
 
     def bury(self, sink: str, record: Record, reason: str) -> None:
         """Keep a dead letter: the record as it was, the sink and the reason."""
         kind, payload = self._codec.encode(record)
-        letter = msgspec.msgpack.encode([1, sink, reason, kind, payload])
-        self._tell(self._journal.append(DEAD, letter), None)
+        self._bury([sink, reason, kind, payload])
+
+    def _bury(self, letter: list[object]) -> None:
+        self._tell(self._journal.append(DEAD, msgspec.msgpack.encode([1, *letter])), None)
 
     def _append(self, device: str, stream: str, body: Body) -> None:
-        stamp = self._stamp(device, stream)
         rev = body.rev if isinstance(body, Aggregate) else 0
-        prev = None
-        if not rev:
-            stamp.seq += 1
-            prev = self._last_committed.get(f"{device}/{stream}") if stamp.seq == 1 else None
         t_ms = body.start_ms if isinstance(body, Aggregate) else body.t_ms
-        if isinstance(body, Event):
-            t_ms = self._free(device, stream, t_ms)
-        if stamp.recent is not None and stream == "raw":
-            stamp.recent.append(t_ms)
-        stamp.last_ms = t_ms
+        seq, prev = self._numbers.peek(device, stream, rev=rev)
         record = Record(
-            device, stream, t_ms, self.epoch, stamp.seq, body, rev=rev, prev=prev, estimated=self._estimated
+            device, stream, t_ms, self.epoch, seq, body, rev=rev, prev=prev, estimated=self._estimated
         )  # fmt: skip
+        try:
+            position = self._journal.append(*self._codec.encode(record))
+        except JournalFull:
+            was = self._refused.setdefault((device, stream), _Refused(t_ms, t_ms, 0))
+            was.first_ms, was.last_ms, was.n = min(was.first_ms, t_ms), max(was.last_ms, t_ms), was.n + 1
+            return
+        self._numbers.issue(record)
         self.seen[device, stream] = record
-        self._tell(self._journal.append(*self._codec.encode(record)), record)
+        self._tell(position, record)
 
     def _tell(self, position: int, record: Record | None) -> None:
         for listener in self.listeners:
             listener(position, record)
 
     def mark_numbers(self) -> None:
-        """Set the mark of the last numbers; called before each commit, so it covers exactly what is committed."""
-        numbers = {f"{device}/{stream}": stamp.seq for (device, stream), stamp in self._stamps.items()}
-        self._journal.mark("numbers", msgspec.msgpack.encode([1, self.epoch, numbers, self._carried(numbers)]))
-
-    def _carried(self, numbers: Iterable[str]) -> dict[str, tuple[str, int]]:
-        """Older epochs' last numbers of devices that have not spoken in this one."""
-        fresh = set(numbers)
-        return {key: last for key, last in self._last_committed.items() if key not in fresh}
+        """Set the marks of last numbers and of what is held; called before each commit: they cover just that."""
+        self._dating.save()
+        self._numbers.mark()
 
 
-def _previous(marks: Mapping[str, bytes]) -> dict[str, tuple[str, int]]:
-    blob = marks.get("numbers")
-    if blob is None:
-        return {}
-    _version, epoch, numbers, carried = msgspec.msgpack.decode(blob)
-    return {key: (last[0], last[1]) for key, last in carried.items()} | {
-        key: (epoch, seq) for key, seq in numbers.items() if seq
-    }  # fmt: skip
-
-
-def next_epoch(marks: Mapping[str, bytes], random_hex: str) -> str:
-    """The epoch of a new start: the counter of the journal's last one plus one, and four random hex digits."""
-    blob = marks.get("numbers")
-    count = 0 if blob is None else int(msgspec.msgpack.decode(blob)[1].split("-")[0], 16)
-    return f"{(count + 1) & 0xFFFFFFFF:08x}-{random_hex}"
+def _back_dated(one: Dated, series: Series, values: tuple[float, ...], codes: tuple[int, ...]) -> Reading:
+    """The reading of a held sample; where its time is not exact, every point says so (code `clock`)."""
+    if one.t_err_s is not None:
+        codes = tuple(max(code, int(Code.CLOCK)) for code in codes)
+    return Reading(series, one.t_ms, one.t_mono_ns, values, codes, one.t_err_s)

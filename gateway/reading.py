@@ -40,7 +40,8 @@ class Series:
 class Reading:
     """One poll (or one event) of one series, stamped. Times: UTC in ms, and loop time (monotonic) in ns.
 
-    `values` and `codes` run in the order of `series.points`; values are rounded to the points' digits.
+    `values` and `codes` run in the order of `series.points`; values are rounded to the points' digits. `t_err_s` is
+    given where the time is only known to lie so far around `t_ms`.
     """
 
     series: Series
@@ -48,6 +49,7 @@ class Reading:
     t_mono_ns: int
     values: tuple[float, ...]
     codes: tuple[int, ...]
+    t_err_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

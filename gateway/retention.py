@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from gateway.clock import rfc3339
 from gateway.codec import EVENT, RAW, WINDOW, Codec, UnknownSchema
-from gateway.health import rfc3339
 from gateway.journal import Entry, Journal
 from gateway.lanes import Lanes
 from gateway.reading import Event

@@ -30,7 +30,7 @@ mkdir -p "$site" "$venv/bin" "$root/usr/bin" "$root/DEBIAN"
     "$(echo "$stage"/citygate-*.whl)[live,city,influx]" >&2
 ln -s /usr/bin/python3 "$venv/bin/python"
 printf 'home = /usr/bin\ninclude-system-site-packages = false\nversion = 3.11\n' >"$venv/pyvenv.cfg"
-rm -rf "$site/bin" "$site/firmware_sims/__pycache__"
+rm -rf "$site/bin" "$site"/citygate-*.dist-info/direct_url.json
 find "$site" -depth -type d \( -name tests -o -name __pycache__ \) -not -path "*/gateway/*" -exec rm -rf {} +
 cat >"$root/usr/bin/citygate" <<'LAUNCHER'
 #!/bin/sh

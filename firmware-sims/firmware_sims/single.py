@@ -151,7 +151,8 @@ async def run_device(options: argparse.Namespace) -> None:
         alone = Alone.of(options, truth=truth)
         for quirk in options.quirk:
             alone.cures.append(afflict(alone.device, quirk, now_s=alone.wire.clock()))
-        wire = await stack.enter_async_context(alone.wire)
+        wire = alone.wire
+        await stack.enter_async_context(wire)
         where = {"port": str(wire.link)} if isinstance(wire, PtyWire) else {"tcp": wire.port}
         say({"ready": True, "device": options.name} | where)
         await told.to_end(seconds=options.seconds, order=alone.obey)

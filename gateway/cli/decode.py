@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -53,7 +54,13 @@ def read(file: str) -> bytes:
 
 
 def spelled(raw: bytes) -> bytes:
-    """Hex text ("42 4d 00", "0x42,0x4d", "424d00") as its bytes; anything else as it is."""
+    """Hex text ("42 4d 00", "0x42,0x4d", "424d00") or a file of `citygate capture` as bytes; anything else as it is.
+
+    Of a capture the requests stand before their answers, so that these are understood.
+    """
+    if raw.startswith((b'{"format"', b'{\n "format"')):
+        taken = json.loads(raw)["captures"]
+        return b"".join(bytes.fromhex(one.get("request_hex", "") + one.get("raw_hex", "")) for one in taken)
     if raw.strip() and _HEX.fullmatch(raw):
         return bytes.fromhex(re.sub(rb"0x|[^0-9a-fA-F]", b"", raw).decode("ascii"))
     return raw

@@ -9,9 +9,8 @@ from typing import Any, Final
 from drivers.device import Polled, Pushing
 from drivers.link import Link
 from drivers.sample import FIRST_BAD, Code, Sample
-from gateway.clock import SystemClock
+from gateway.clock import SystemClock, rfc3339
 from gateway.config.load import Loaded
-from gateway.health import rfc3339
 from gateway.inventory import Item, inventory
 from gateway.quality import Judge
 from gateway.reading import Reading

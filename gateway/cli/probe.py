@@ -73,7 +73,7 @@ def known(profile: Profile) -> dict[tuple[str, int, str, str], tuple[str, float]
     return {(at.table, at.address, at.type, at.order): (row.point, row.scale) for at, row in placed}
 
 
-def spans(profile: Profile) -> Iterator[tuple[str, int, int]]:
+def spans(profile: Profile, *, margin: int = MARGIN) -> Iterator[tuple[str, int, int]]:
     """The profile's registers with their neighbours, as reads that the device allows: table, address, count."""
     from drivers.profile import where
 
@@ -83,7 +83,7 @@ def spans(profile: Profile) -> Iterator[tuple[str, int, int]]:
     for row in profile.rows:
         place = where(row.read or "")
         if place.table in {"input", "holding"}:
-            near = range(max(0, place.address - MARGIN), min(0x10000, place.address + place.count + MARGIN))
+            near = range(max(0, place.address - margin), min(0x10000, place.address + place.count + margin))
             wanted.setdefault(place.table, set()).update(near)
     for table, addresses in wanted.items():
         no_go = {at for name, first, last in limits.no_go if name == table for at in range(first, last + 1)}

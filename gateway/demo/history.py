@@ -26,7 +26,8 @@ from gateway.config.load import Loaded
 from gateway.figures import Figures
 from gateway.inventory import Item, inventory
 from gateway.journal import Journal
-from gateway.pipeline import Pipeline, next_epoch
+from gateway.numbers import next_epoch
+from gateway.pipeline import Pipeline
 from gateway.quality import Judge
 from gateway.reading import Series
 from gateway.window import Windows

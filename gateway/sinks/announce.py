@@ -8,9 +8,10 @@ from typing import Any, Final
 import msgspec
 
 from drivers.points import Point
+from gateway.clock import rfc3339
 from gateway.reading import Series
 from gateway.sinks import Site
-from gateway.sinks.payload import chosen, rfc3339
+from gateway.sinks.payload import chosen
 
 _ENCODE: Final = msgspec.json.Encoder().encode
 

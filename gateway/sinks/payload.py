@@ -6,31 +6,19 @@ Prepared once per series: names, chosen points, statistics. A raw record of good
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from fnmatch import fnmatchcase
-from functools import lru_cache
 from math import isfinite
 from typing import Any, Final
 
 import msgspec
 
 from drivers.sample import FIRST_BAD, Code
+from gateway.clock import rfc3339
 from gateway.reading import STATISTICS, Aggregate, Event, Indicator, Reading, Series
 from gateway.record import Record
 
 _ENCODE: Final = msgspec.json.Encoder().encode
 _CODE_TEXT: Final[Mapping[int, str]] = {int(code): code.text for code in Code}
-
-
-@lru_cache(maxsize=1024)
-def _second(t_s: int) -> str:
-    return datetime.fromtimestamp(t_s, tz=UTC).strftime("%Y-%m-%dT%H:%M:%S")
-
-
-def rfc3339(t_ms: int) -> str:
-    """UTC ms as RFC 3339 with three decimals and Z, the only spelling of a time that leaves the gateway."""
-    t_s, rest_ms = divmod(t_ms, 1000)
-    return f"{_second(t_s)}.{rest_ms:03d}Z"
 
 
 def chosen(name: str, patterns: Sequence[str]) -> bool:
@@ -105,6 +93,8 @@ class Payload:
             values = tuple(values[i] for i in shape.keep)
             codes = tuple(codes[i] for i in shape.keep)
         form: dict[str, Any] = {"t": rfc3339(record.t_ms), "epoch": record.epoch, "seq": record.seq}
+        if body.t_err_s is not None:
+            form["t_err_s"] = round(body.t_err_s, 3)
         if not any(codes) and isfinite(sum(values)):
             form["v"] = dict(zip(shape.names, values, strict=True))
             return form

@@ -15,9 +15,9 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from gateway.clock import Clock
+from gateway.clock import Clock, rfc3339
 from gateway.web import export, metrics, page
-from gateway.web.labels import rfc3339, times_ms
+from gateway.web.labels import times_ms
 from gateway.web.picture import Picture
 from gateway.web.source import NoHistory, Source
 from gateway.web.stream import Stream

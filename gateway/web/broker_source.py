@@ -18,8 +18,8 @@ from urllib.parse import unquote, urlsplit
 import aiomqtt
 import msgspec
 
-from gateway.clock import Clock
-from gateway.web.labels import rfc3339, times_ms
+from gateway.clock import Clock, rfc3339
+from gateway.web.labels import times_ms
 from gateway.web.picture import Picture
 from gateway.web.source import NoHistory
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from drivers.points import points
@@ -12,11 +12,6 @@ from drivers.points import points
 def times_ms(text: str) -> int:
     """UTC ms of an RFC 3339 time. Raises `ValueError`."""
     return round(datetime.fromisoformat(text).timestamp() * 1000)
-
-
-def rfc3339(t_ms: int) -> str:
-    """UTC with three decimals and Z."""
-    return datetime.fromtimestamp(t_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def point_facts(name: str, told: Mapping[str, Any]) -> dict[str, Any]:

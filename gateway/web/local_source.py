@@ -8,9 +8,8 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Any, Final
 
-from gateway.clock import Clock
+from gateway.clock import Clock, rfc3339
 from gateway.local import ask, subscribe
-from gateway.web.labels import rfc3339
 from gateway.web.picture import Picture
 from gateway.web.source import NoHistory
 

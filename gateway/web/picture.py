@@ -10,9 +10,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from gateway.clock import rfc3339
 from gateway.web.bins import Bins
 from gateway.web.headline import LEAD_MAX, lead
-from gateway.web.labels import point_facts, rfc3339, times_ms
+from gateway.web.labels import point_facts, times_ms
 
 DEVICES_MAX: Final = 50_000
 GATEWAYS_MAX: Final = 5_000

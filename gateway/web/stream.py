@@ -13,8 +13,7 @@ from typing import Final
 
 import msgspec
 
-from gateway.clock import Clock
-from gateway.web.labels import rfc3339
+from gateway.clock import Clock, rfc3339
 from gateway.web.picture import Picture
 
 TICK_S: Final = 1.0

@@ -10,7 +10,9 @@ from ram_journal import RamJournal
 from drivers.sample import Code, Sample
 from gateway.clock import FakeClock
 from gateway.codec import Codec
-from gateway.pipeline import Pipeline, next_epoch
+from gateway.journal.errors import JournalFull
+from gateway.numbers import next_epoch
+from gateway.pipeline import Pipeline
 from gateway.reading import Event
 
 START_MS = 1_795_000_000_000
@@ -62,15 +64,72 @@ def test_times_are_unique_and_rise_while_the_clock_does_not_step(gaps_ms):
     assert [record.seq for record in bench.records] == list(range(1, len(times) + 1))
 
 
-@given(st.lists(st.tuples(st.integers(0, 3000), st.integers(-20_000, 20_000)), min_size=1, max_size=30))
-def test_a_time_is_never_issued_twice_whatever_the_clock_does(moves):
+STEPS_MS = [0, 0, 0, -1500, -10_000, 4000, -3_600_000]
+MOVES = st.tuples(st.sampled_from([0, 500, 1000, 1000, 1000]), st.sampled_from(STEPS_MS))
+    st.sampled_from([0, 500, 1000, 1000, 1000]), st.sampled_from([0, 0, 0, -1500, -10_000, 4000, -3600_000])
+)
+
+
+@given(st.lists(st.lists(MOVES, min_size=1, max_size=40), min_size=1, max_size=3))
+def test_a_time_is_never_issued_twice_whatever_the_clock_does_over_restarts_too(lives):
+    journal, offset_ms, now_ns, issued = RamJournal(), START_MS, 0, []
+    for moves in lives:
+        bench = Bench(journal=journal)
+        bench.clock.offset_ms, bench.clock.now_ns = offset_ms, now_ns
+        for gap_ms, step_ms in moves:
+            bench.clock.now_ns += gap_ms * 1_000_000
+            bench.clock.offset_ms += step_ms
+            bench.take()
+        bench.commit()
+        offset_ms, now_ns = bench.clock.offset_ms, bench.clock.now_ns
+        issued += [(record.stream, record.t_ms) for record in bench.records]
+    assert len(issued) == len(set(issued))
+    assert sum(stream == "raw" for stream, _ in issued) == sum(map(len, lives))
+
+
+def test_events_wait_for_a_trusted_clock_too():
+    bench = Bench(trust=False)
+    bench.pipeline.event(Event("_gateway", 5000, "x", "sink", "CG-MQT-01", "raised"))
+    assert bench.records == []
+    bench.clock.now_ns += 7 * SECOND_NS
+    bench.clock.trust = True
+    bench.take()
+    assert [(record.stream, record.t_ms - START_MS) for record in bench.records] == [("event", 0), ("raw", 7000)]
+
+
+def test_a_full_journal_costs_no_number_and_is_told():
     bench = Bench()
-    for gap_ms, step_ms in moves:
-        bench.clock.now_ns += gap_ms * 1_000_000
-        bench.clock.offset_ms += step_ms
+    full = {"now": False}
+    append = bench.journal.append
+
+    def refusing(kind, payload):
+        if full["now"]:
+            raise JournalFull(1, 1)
+        return append(kind, payload)
+
+    bench.journal.append = refusing
+    bench.take()
+    full["now"] = True
+    for _ in range(5):
+        bench.clock.now_ns += SECOND_NS
         bench.take()
-    raw = [record.t_ms for record in bench.records if record.stream == "raw"]
-    assert len(raw) == len(set(raw)) == len(moves)
+    full["now"] = False
+    bench.pipeline.fit([bench.meter], windows=NoWindows())
+    bench.pipeline.tick()
+    bench.clock.now_ns += SECOND_NS
+    bench.take()
+    raw = [record for record in bench.records if record.stream == "raw"]
+    (gap,) = [record.body for record in bench.records if record.stream == "event"]
+    assert [record.seq for record in raw] == [1, 2]
+    assert (gap.type, gap.body["n"], gap.body["reason"]) == ("gap", 5, "full")
+
+
+class NoWindows:
+    def add(self, reading):
+        pass
+
+    def close(self, now_ms):
+        return []
 
 
 def test_a_step_is_an_event_and_the_time_after_it_is_the_corrected_one():
@@ -114,7 +173,7 @@ def test_numbers_go_on_in_a_new_epoch_and_name_the_last_committed_one():
     silent.commit()
     third = Bench(journal=silent.journal)
     third.take()
-    assert third.records[0].prev == ("00000001-beef", 2)
+    assert third.records[0].prev == ("00000002-beef", 1)  # committed by the third's journal, without its mark
 
 
 def test_a_failed_poll_stays_without_a_number():

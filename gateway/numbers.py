@@ -1,0 +1,156 @@
+"""Times and numbers: no (device, stream, t, rev) is issued twice, whatever the clock does, over restarts too.
+
+A time above everything issued so far is free. After a step back of the clock (or a start with an earlier clock) it may
+not be: then the journal is looked through once for what was issued from there on, and the next free millisecond is
+taken. Sequence numbers rise by one per device and stream in each epoch; the last ones are a journal mark.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from gateway.codec import EVENT, RAW, WINDOW, Codec, UnknownSchema
+from gateway.journal import Journal
+from gateway.record import Record
+
+MARK: Final = "numbers"
+BEFORE_MS: Final = 60_000  # how far below a time in question the journal's times are learned with it
+
+Key = tuple[str, str]
+
+
+@dataclass(slots=True)
+class _Line:
+    """One device and stream: the last number of this epoch, and the highest time ever issued (UTC ms)."""
+
+    seq: int = 0
+    top_ms: int = -(1 << 62)
+
+
+class Numbers:
+    """Hands out times and sequence numbers for one epoch."""
+
+    def __init__(self, *, journal: Journal, codec: Codec, epoch: str) -> None:
+        self.epoch = epoch
+        self._journal = journal
+        self._codec = codec
+        self._lines: dict[Key, _Line] = {}
+        self._issued: dict[Key, set[int]] = {}
+        self._learned_ms: int | None = None
+        self._before: dict[Key, tuple[str, int]] = {}
+        upto = self._recall(journal.marks)
+        self._catch_up(upto)
+
+    def _recall(self, marks: Mapping[str, bytes]) -> int:
+        blob = marks.get(MARK)
+        if blob is None:
+            return self._journal.next
+        _version, epoch, lines, before, upto = msgspec.msgpack.decode(blob)
+        self._before = {_key(name): (last[0], last[1]) for name, last in before.items()}
+        for name, (seq, top_ms) in lines.items():
+            self._lines[_key(name)] = _Line(0, top_ms)
+            if seq:
+                self._before[_key(name)] = (epoch, seq)
+        return int(upto)
+
+    def _catch_up(self, upto: int) -> None:
+        """Entries that a torn commit kept behind its marks: they were issued too."""
+        at = max(upto, self._journal.first)
+        while at < self._journal.next and (entries := self._journal.read(at, limit_bytes=1 << 20)):
+            for entry in entries:
+                record = self._decoded(entry.kind, entry.payload)
+                if record is not None:
+                    line = self._line((record.device, record.stream))
+                    line.top_ms = max(line.top_ms, record.t_ms)
+                    if not record.rev:
+                        self._before[record.device, record.stream] = (record.epoch, record.seq)
+            at = entries[-1].position + 1
+
+    def _line(self, key: Key) -> _Line:
+        found = self._lines.get(key)
+        if found is None:
+            found = self._lines[key] = _Line()
+        return found
+
+    def free(self, device: str, stream: str, *, t_ms: int) -> int:
+        """The time itself where nobody has it yet, else the next free millisecond."""
+        key = device, stream
+        if t_ms > self._line(key).top_ms:
+            return t_ms
+        self._learn(t_ms)
+        issued = self._issued.get(key, set())
+        while t_ms in issued:
+            t_ms += 1
+        return t_ms
+
+    def taken(self, device: str, stream: str, *, t_ms: int) -> bool:
+        """Whether a record of this device and stream with this time was issued already."""
+        key = device, stream
+        if t_ms > self._line(key).top_ms:
+            return False
+        self._learn(t_ms)
+        return t_ms in self._issued.get(key, set())
+
+    def _learn(self, t_ms: int) -> None:
+        """Look through the journal for all times from a little below `t_ms` on; once, not for each record."""
+        if self._learned_ms is not None and t_ms >= self._learned_ms:
+            return
+        self._learned_ms = t_ms - BEFORE_MS
+        at = self._journal.first
+        while entries := self._journal.read(at, limit_bytes=1 << 20):
+            for entry in entries:
+                record = self._decoded(entry.kind, entry.payload)
+                if record is not None and record.t_ms >= self._learned_ms:
+                    self._issued.setdefault((record.device, record.stream), set()).add(record.t_ms)
+            at = entries[-1].position + 1
+
+    def _decoded(self, kind: int, payload: bytes) -> Record | None:
+        if kind not in {RAW, WINDOW, EVENT}:
+            return None
+        try:
+            return self._codec.decode(kind, payload)
+        except UnknownSchema:
+            return None
+
+    def peek(self, device: str, stream: str, *, rev: int) -> tuple[int, tuple[str, int] | None]:
+        """The number that the next record gets (an amended one: the present number), and `prev` for the first."""
+        key = device, stream
+        line = self._line(key)
+        if rev:
+            return line.seq, None
+        return line.seq + 1, self._before.get(key) if line.seq == 0 else None
+
+    def issue(self, record: Record) -> None:
+        """The record is in the journal: its number and time are taken."""
+        key = record.device, record.stream
+        line = self._line(key)
+        line.seq = max(line.seq, record.seq)
+        if record.t_ms <= line.top_ms and self._learned_ms is not None:
+            self._issued.setdefault(key, set()).add(record.t_ms)
+        elif key in self._issued:
+            del self._issued[key]  # above everything again
+        line.top_ms = max(line.top_ms, record.t_ms)
+        if not self._issued:
+            self._learned_ms = None
+
+    def mark(self) -> None:
+        """Set the mark; called before each commit, so it speaks of exactly what is committed."""
+        lines = {"/".join(key): (line.seq, line.top_ms) for key, line in self._lines.items()}
+        before = {"/".join(key): last for key, last in self._before.items() if not self._line(key).seq}
+        self._journal.mark(MARK, msgspec.msgpack.encode([1, self.epoch, lines, before, self._journal.next]))
+
+
+def _key(name: str) -> Key:
+    device, stream = name.split("/")
+    return device, stream
+
+
+def next_epoch(marks: Mapping[str, bytes], random_hex: str) -> str:
+    """The epoch of a new start: the counter of the journal's last one plus one, and four random hex digits."""
+    blob = marks.get(MARK)
+    count = 0 if blob is None else int(msgspec.msgpack.decode(blob)[1].split("-")[0], 16)
+    return f"{(count + 1) & 0xFFFFFFFF:08x}-{random_hex}"

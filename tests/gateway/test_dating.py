@@ -1,0 +1,182 @@
+"""Readings of before the clock was trusted: kept through crashes, dated back exactly or with their error, or lost."""
+
+import random
+from zoneinfo import ZoneInfo
+
+import msgspec
+from made_records import series
+from ram_journal import RamJournal
+
+from drivers.sample import Code, Sample
+from gateway.clock import BUILD_MS, HORIZON_MS, FakeClock
+from gateway.codec import DEAD, UNDATED, Codec
+from gateway.numbers import next_epoch
+from gateway.pipeline import Pipeline
+from gateway.reading import LENGTHS_S
+from gateway.window import Windows
+
+T0 = 1_795_000_000_000
+DAY = 86_400_000
+
+
+class Life:
+    """One run of the gateway in a boot; `truth` is the wall time at which this boot began."""
+
+    def __init__(self, journal, *, boot, truth_ms, mono_s=0.0, trust=False, wall_ms=0, lengths=(), max_wait_s=1e6):
+        self.truth_ms = truth_ms
+        self.clock = FakeClock(wall_ms=wall_ms, mono_ns=int(mono_s * 1e9), trust=trust)
+        self.clock.offset_ms = truth_ms if trust else wall_ms
+        self.journal = journal
+        self.meter = series()
+        codec = Codec(journal.marks)
+        self.pipeline = Pipeline(
+            clock=self.clock,
+            journal=journal,
+            codec=codec,
+            epoch=next_epoch(journal.marks, "beef"),
+            boot=boot,
+            max_wait_s=max_wait_s,
+        )
+        self.windows = Windows([self.meter], lengths, zone=ZoneInfo("Asia/Bangkok"))
+        self.pipeline.fit([self.meter], windows=self.windows)
+        self.records = []
+        self.pipeline.listeners.append(lambda _position, record: self.records.append(record))
+        self.serial = 0
+
+    def poll(self, polls=1, every_s=1.0):
+        """Polls whose value is the true time in s after T0, then a tick each."""
+        for _ in range(polls):
+            self.clock.now_ns += int(every_s * 1e9)
+            true_s = (self.truth_ms - T0 + self.clock.now_ns // 1_000_000) / 1000
+            self.pipeline.take(self.meter, Sample(self.clock.now_ns, (true_s, 0.0), (0, 0)))
+            self.pipeline.tick()
+
+    def sync(self):
+        self.clock.offset_ms, self.clock.trust = self.truth_ms, True
+
+    def commit(self):
+        self.pipeline.mark_numbers()
+        self.journal.commit_now()
+
+    @property
+    def raw(self):
+        return [r for r in self.records if r is not None and r.stream == "raw"]
+
+
+def error_s(record):
+    return (record.t_ms - T0) / 1000 - record.body.values[0]
+
+
+def test_a_crash_before_the_first_synchronisation_costs_nothing_that_was_committed():
+    journal = RamJournal()
+    first = Life(journal, boot="a", truth_ms=T0)
+    first.poll(50)
+    first.commit()
+    first.poll(3)
+    journal.crash()
+    second = Life(journal, boot="a", truth_ms=T0, mono_s=60.0)
+    second.poll(5)
+    assert first.raw == second.raw == []
+    second.sync()
+    second.poll(1)
+    assert [round(r.body.values[0]) for r in second.raw] == [*range(1, 51), *range(61, 67)]
+    assert max(abs(error_s(r)) for r in second.raw) < 0.001
+    assert all(r.body.t_err_s is None for r in second.raw)
+    second.commit()
+    third = Life(journal, boot="a", truth_ms=T0, mono_s=80.0, trust=True)
+    third.poll(2)
+    assert len(third.raw) == 2  # nothing is dated twice
+
+
+def test_a_boot_that_ended_unsynchronised_is_dated_to_the_middle_with_its_error():
+    journal = RamJournal()
+    a = Life(journal, boot="a", truth_ms=T0, trust=True)
+    a.poll(10)
+    a.commit()
+    for boot, start_s in (("b", 100), ("c", 700)):
+        life = Life(journal, boot=boot, truth_ms=T0 + start_s * 1000)
+        life.poll(300)
+        life.commit()
+        assert life.raw == []
+    d = Life(journal, boot="d", truth_ms=T0 + 1_200_000, trust=True)
+    d.poll(40)
+    assert len(d.raw) == 640
+    for r in d.raw[:600]:
+        assert abs(error_s(r)) <= r.body.t_err_s < 3600
+        assert set(r.body.codes) == {int(Code.CLOCK)}
+    assert [r.t_ms for r in d.raw] == sorted({r.t_ms for r in d.raw})
+    back = d.pipeline._codec.decode(1, next(e for e in journal.entries[::-1] if e.kind == 1).payload)
+    assert back.body.t_err_s is None
+
+
+def test_what_can_never_be_dated_within_an_hour_is_a_dead_letter():
+    journal = RamJournal()
+    a = Life(journal, boot="a", truth_ms=T0, trust=True)
+    a.poll(1)
+    a.commit()
+    b = Life(journal, boot="b", truth_ms=T0 + DAY)
+    b.poll(5)
+    b.commit()
+    c = Life(journal, boot="c", truth_ms=T0 + 3 * DAY, trust=True)
+    c.poll(1)
+    assert [round(error_s(r)) for r in c.raw] == [0]
+    letters = [msgspec.msgpack.decode(entry.payload) for entry in journal.entries if entry.kind == DEAD]
+    assert [(letter[1], letter[3]) for letter in letters] == [("", UNDATED)] * 5
+    assert c.pipeline.undated_lost == 5
+
+
+def test_what_waited_longer_than_max_wait_is_a_dead_letter_and_the_rest_waits_on():
+    life = Life(RamJournal(), boot="a", truth_ms=T0, max_wait_s=100.0)
+    life.poll(150)
+    assert life.raw == []
+    assert life.pipeline.undated_lost == 49
+    life.sync()
+    life.poll(1)
+    assert len(life.raw) == 102
+
+
+def test_a_clock_that_stands_still_is_not_believed():
+    life = Life(RamJournal(), boot="a", truth_ms=T0, trust=True)
+    life.poll(10)
+    for _ in range(100):  # the wall clock stands while monotonic time runs
+        life.clock.offset_ms -= 1000
+        life.poll(1)
+    life.sync()
+    life.poll(20)
+    assert len(life.raw) == 130
+    late = [abs(error_s(r)) for r in life.raw]
+    assert sum(error > 1.0 for error in late) <= 2  # those of the first moments, before it was seen
+
+
+def test_clock_torture():
+    """1,000 steps of 1 s to 20 years after a boot in 1970, through the pipeline and the windows."""
+    dice = random.Random(5)
+    life = Life(RamJournal(), boot="a", truth_ms=T0, wall_ms=0, lengths=("1m", "15m", "1h"))
+    life.poll(30)
+    assert life.records == [None] * 30
+    life.sync()
+    life.poll(60)
+    assert max(abs(error_s(r)) for r in life.raw) < 1.0
+    polls = 90
+    for _ in range(1000):
+        step_ms = round(1000 * 10 ** dice.uniform(0, 8.8)) * dice.choice((1, -1))
+        life.clock.offset_ms = life.truth_ms + dice.choice((step_ms, 0))
+        count = dice.randrange(1, 8)
+        life.poll(count, every_s=dice.choice((1.0, 1.0, 5.0)))
+        polls += count
+    life.sync()
+    life.poll(7300)
+    raw, seen = life.raw, {}
+    assert len(raw) == polls + 7300
+    assert len({r.t_ms for r in raw}) == len(raw)
+    for r in life.records:
+        if r is None:
+            continue
+        assert BUILD_MS - DAY <= r.t_ms <= HORIZON_MS
+        if r.stream not in LENGTHS_S:
+            continue
+        assert 0 < r.body.end_ms - r.t_ms <= LENGTHS_S[r.stream] * 1000
+        assert (r.stream, r.t_ms, r.rev) not in seen
+        seen[r.stream, r.t_ms, r.rev] = r
+    closed = [key for key in seen if key[0] == "1h" and key[1] > life.clock.wall_ms() - 7_200_000]
+    assert closed  # not stuck
