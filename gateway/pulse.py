@@ -13,6 +13,7 @@ from gateway.clock import Clock
 from gateway.journal import Journal
 from gateway.journal.errors import CommitFailed
 from gateway.pipeline import Pipeline
+from gateway.reading import Event
 from gateway.retention import Retention
 from gateway.shipper import Shipper
 
@@ -48,8 +49,9 @@ class Pulse:
         while True:
             self._urgent.clear()
             self._pipeline.tick()
-            await self.commit()
-            self._retention.enforce(self._clock.wall_ms())
+            held = await self.commit()
+            if await self._retention.enforce(self._clock.wall_ms()) and held:
+                await self.commit()  # there is room again
             try:
                 async with asyncio.timeout(PULSE_S):
                     await self._urgent.wait()
@@ -57,19 +59,30 @@ class Pulse:
             except TimeoutError:
                 continue
 
-    async def commit(self) -> None:
-        """One group commit. A failed one is told once and tried again at the next pulse."""
+    async def commit(self) -> bool:
+        """One group commit; whether it failed. It is told once, by an event, and tried again at the next pulse."""
         self._pipeline.mark_numbers()
         for shipper in self._shippers:
             self._journal.mark(f"sink:{shipper.name}", shipper.lanes.state_bytes())
         try:
             await self._journal.commit()
         except CommitFailed as error:
-            if self.fact != str(error):
+            if not self.fact:
                 LOG.warning("the journal could not commit: %s [CG-JRN-02]", error)
+                self._say("raised", "; ".join(map(str, error.causes)) or "its cap is reached")
             self.fact = str(error)
-            return
+            return True
+        if self.fact:
+            self._say("cleared", "it commits again")
         self.fact = ""
         self.beat_s = asyncio.get_running_loop().time()
         for shipper in self._shippers:
             shipper.committed()
+        return False
+
+    def _say(self, state: str, fact: str) -> None:
+        """The alarm waits in the journal's memory as all else does, and tells afterwards for how long it was so."""
+        text = {"en": f"The journal: {fact}", "th": f"เจอร์นัล: {fact}"}
+        level = 2 if state == "raised" else 1
+        now_ms = self._clock.wall_ms()
+        self._pipeline.event(Event("_gateway", now_ms, "journal-CG-JRN-02", "alarm", "CG-JRN-02", state, level, text))

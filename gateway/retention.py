@@ -1,22 +1,26 @@
 """What leaves the journal, and the account of it: confirmed history after its time, and, when full, the oldest.
 
-Whatever is dropped before every sink had it is counted per sink and named by a gap event with exact ranges.
+Whatever is dropped before every sink had it is counted per sink and named by a gap event with exact ranges. So is what
+the journal can no longer read: it is `dropped` in the ledger of each sink that had not had it, for a reason `corrupt`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from gateway.clock import rfc3339
 from gateway.codec import EVENT, RAW, WINDOW, Codec, UnknownSchema
-from gateway.journal import Entry, Journal
+from gateway.journal import Damage, Entry, Journal
 from gateway.lanes import Lanes
 from gateway.reading import Event
 from gateway.record import Record
 
 KEEP_MS: Final = 72 * 3_600_000
+SLICE: Final = 500  # entries accounted for before others get a turn
+CHUNK_BYTES: Final = 65536
 
 
 @dataclass(slots=True)
@@ -47,30 +51,62 @@ class Retention:
         self._lanes = lanes
         self._tell = tell
         self._keep_ms = keep_ms
+        self._written_off = 0
 
-    def enforce(self, now_ms: int) -> int:
-        """Drop what must go or may go; returns how many segments went."""
+    async def enforce(self, now_ms: int) -> int:
+        """Drop what must go or may go, and write off what is damaged; returns how many segments went."""
         went = 0
         while self._journal.full or self._expired(now_ms):
-            entries = self._journal.drop_oldest()
-            if not entries:
+            oldest = self._journal.oldest_segment()
+            if oldest is None:
                 break
+            entries = await asyncio.to_thread(self._journal.drop_oldest)
             went += 1
-            self._account(entries, now_ms)
+            await self._account(entries, now_ms)
+            for sink, lanes in self._lanes.items():  # what stood there and could not be read
+                self._write_off(sink, [(lanes.ledger.low, oldest.last + 1)], now_ms)
+        self._corrupt(now_ms)
         return went
 
     def _expired(self, now_ms: int) -> bool:
         """Whether the oldest segment is confirmed by every sink and older than the retention time."""
         low = min((lanes.ledger.low for lanes in self._lanes.values()), default=self._journal.next)
         oldest = self._journal.oldest_segment()
-        return oldest is not None and oldest.last < low and now_ms - self._newest_ms(oldest.last) > self._keep_ms
+        return oldest is not None and oldest.last < low and now_ms - oldest.ended > self._keep_ms
 
-    def _newest_ms(self, position: int) -> int:
-        for entry in reversed(self._journal.read(position, limit_bytes=1)):
-            record = self._record(entry)
-            if record is not None:
-                return record.t_ms
-        return 1 << 62
+    def _corrupt(self, now_ms: int) -> None:
+        """Write off what the journal could not read since the last call (`damages` is a new tuple after new ones)."""
+        known, self._damages = self._damages, self._journal.damages
+        if known is self._damages:
+            return
+        for damage in sorted(set(self._damages) - set(known), key=lambda damage: damage.first):
+            if any(lanes.ledger.low <= damage.last for lanes in self._lanes.values()):
+                holes = list(self._holes(damage.first, damage.last + 1))
+                for sink in self._lanes:
+                    self._write_off(sink, holes, now_ms)
+
+    def _holes(self, at: int, end: int) -> Iterator[tuple[int, int]]:
+        """The half-open ranges of [at, end) that cannot be read: many damages are told as one that spans them all."""
+        while at < end:
+            entries = self._journal.read(at, limit_bytes=CHUNK_BYTES)
+            for entry in entries:
+                if entry.position > at:
+                    yield at, min(entry.position, end)
+                at = max(at, entry.position + 1)
+                if at >= end:
+                    return
+            if not entries:
+                yield at, end
+                return
+
+    def _write_off(self, sink: str, holes: list[tuple[int, int]], now_ms: int) -> None:
+        """Positions that will never come have their fate, and are told where this sink had wanted some of them."""
+        lanes, lost = self._lanes[sink], 0
+        holes = [(first, end) for first, end in holes if first < end and lanes.ledger.low < end]
+        for first, end in holes:
+            lost += lanes.write_off(first, end)
+        if lost:
+            self._tell(corrupt(sink, n=lost, first=holes[0][0], last=holes[-1][1] - 1, now_ms=now_ms))
 
     def _record(self, entry: Entry) -> Record | None:
         if entry.kind not in {RAW, WINDOW, EVENT}:
@@ -80,9 +116,11 @@ class Retention:
         except UnknownSchema:
             return None
 
-    def _account(self, entries: Sequence[Entry], now_ms: int) -> None:
+    async def _account(self, entries: Sequence[Entry], now_ms: int) -> None:
         holes: dict[tuple[str, str, str, str], _Hole] = {}
-        for entry in entries:
+        for number, entry in enumerate(entries, start=1):
+            if number % SLICE == 0:
+                await asyncio.sleep(0)
             record = self._record(entry)
             for sink, lanes in self._lanes.items():
                 if lanes.dropped(entry.position, record) and record is not None:
@@ -107,5 +145,21 @@ def gap(device: str, *, now_ms: int, stream: str, reason: str, sink: str, epoch:
         body={
             "stream": stream, "reason": reason, "sink": sink, "from": rfc3339(hole.first_ms),
             "to": rfc3339(hole.last_ms), "n": hole.n, "epoch": epoch, "seq": [hole.first_seq, hole.last_seq],
+        },
+    )  # fmt: skip
+
+
+def corrupt(sink: str, *, n: int, first: int, last: int, now_ms: int) -> Event:
+    """The gap event of what a damaged journal lost: how many, and where. Nobody can tell streams and times any more."""
+    return Event(
+        "_gateway", now_ms, f"gap-{sink}-corrupt-{first}-{last}", "gap", "CG-JRN-03", "info",
+        level=2,
+        text={
+            "en": f"{n} records were damaged in the journal before sink {sink} had them",
+            "th": f"ข้อมูล {n} รายการเสียหายในเจอร์นัลก่อนส่งถึง {sink}",
+        },
+        body={
+            "stream": "*", "reason": "corrupt", "sink": sink, "from": None, "to": None, "n": n, "epoch": None,
+            "seq": None, "positions": [first, last],
         },
     )  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import Final
 
-LIMIT: Final = 64
+LIMIT: Final = 4096  # each step of the clock may leave one
 
 
 class Spans:

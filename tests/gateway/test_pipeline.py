@@ -66,8 +66,6 @@ def test_times_are_unique_and_rise_while_the_clock_does_not_step(gaps_ms):
 
 STEPS_MS = [0, 0, 0, -1500, -10_000, 4000, -3_600_000]
 MOVES = st.tuples(st.sampled_from([0, 500, 1000, 1000, 1000]), st.sampled_from(STEPS_MS))
-    st.sampled_from([0, 500, 1000, 1000, 1000]), st.sampled_from([0, 0, 0, -1500, -10_000, 4000, -3600_000])
-)
 
 
 @given(st.lists(st.lists(MOVES, min_size=1, max_size=40), min_size=1, max_size=3))

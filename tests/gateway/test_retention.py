@@ -1,11 +1,13 @@
 """When the journal is full: the oldest goes, counted per sink, named by a gap event; the ledger balances."""
 
+import asyncio
+
 from made_records import raw, series, window
 from ram_journal import RamJournal
 
 from gateway.codec import Codec
 from gateway.config import Sink
-from gateway.journal import Oldest
+from gateway.journal import Damage, Oldest
 from gateway.lanes import Lanes
 from gateway.ledger import Filter, Ledger
 from gateway.retention import Retention
@@ -27,7 +29,7 @@ class Small(RamJournal):
         pass
 
     def oldest_segment(self):
-        return Oldest(self.first, self.first + 9, 0, 0) if len(self.entries) > 10 else None
+        return Oldest(self.first, self.first + 9, 0, (self.first + 10) * 100) if len(self.entries) > 10 else None
 
 
 def bench(**sinks):
@@ -61,7 +63,7 @@ def test_what_is_dropped_unconfirmed_is_counted_and_named():
     lanes["both"].begin()
     for parcel in lanes["both"].backlog(5):  # the first five arrive
         lanes["both"].settle(parcel.position, Fate.DELIVERED)
-    retention.enforce(now_ms=46_000)
+    asyncio.run(retention.enforce(now_ms=46_000))
     assert journal.first == 20
     both, windows = lanes["both"].ledger, lanes["windows"].ledger
     assert both.counts["dropped"] == 15
@@ -81,9 +83,9 @@ def test_confirmed_history_goes_after_its_time_and_silently():
     lanes["all"].begin()
     for parcel in lanes["all"].backlog(100):
         lanes["all"].settle(parcel.position, Fate.DELIVERED)
-    retention.enforce(now_ms=1500)
+    asyncio.run(retention.enforce(now_ms=1500))
     assert journal.first == 0  # not old enough
-    retention.enforce(now_ms=2200)
+    asyncio.run(retention.enforce(now_ms=2200))
     assert journal.first == 10
     assert told == []
     assert lanes["all"].ledger.counts["dropped"] == 0
@@ -94,6 +96,26 @@ def test_history_that_a_sink_still_waits_for_is_kept():
     for number in range(1, 26):
         append(raw(meter, number * 100, number))
     journal.commit_now()
-    retention.enforce(now_ms=10_000_000)
+    asyncio.run(retention.enforce(now_ms=10_000_000))
     assert journal.first == 0
     assert told == []
+
+
+def test_what_cannot_be_read_is_written_off_and_told():
+    journal, meter, lanes, told, retention, append = bench(all=("raw",), windows=("1m",))
+    for number in range(1, 26):
+        append(raw(meter, number * 100, number))
+    journal.commit_now()
+    del journal.entries[5:9]
+    journal.damages = (Damage("0001.seg", 5, 8, "checksum"),)
+    asyncio.run(retention.enforce(now_ms=3000))
+    asyncio.run(retention.enforce(now_ms=3000))
+    (event,) = told
+    assert (event.type, event.body["reason"], event.body["n"], event.body["waiting"]) == (
+        "gap", "corrupt", 4, {"all": 4, "windows": 0},
+    )  # fmt: skip
+    ledger = lanes["all"].ledger
+    assert (ledger.counts["dropped"], ledger.waiting) == (4, 21)
+    lanes["all"].begin()
+    got = [parcel.position for parcel in lanes["all"].backlog(100)]
+    assert got == [p for p in range(25) if not 5 <= p <= 8]
