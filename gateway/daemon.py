@@ -64,15 +64,7 @@ class Daemon:
         codec = Codec(self.journal.marks)
         self.epoch = next_epoch(self.journal.marks, secrets.token_hex(2))
         self.series = tuple(series for item in self.items for series in item.series.values())
-        self.pipeline = Pipeline(
-            clock=clock,
-            journal=self.journal,
-            codec=codec,
-            epoch=self.epoch,
-            boot=boot_id(),
-            max_wait_s=seconds(config.clock.max_wait),
-        )
-        self._fit(loaded)
+        self.pipeline = self._fitted(loaded, codec)
         self.site = self._site(loaded)
         self.shippers = () if dry_run else tuple(self._shipper(name, loaded, codec) for name in config.sink)
         self.wires = tuple(self._wire(name, bus) for name, bus in config.bus.items())
@@ -101,8 +93,12 @@ class Daemon:
         self._pollers: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
 
-    def _fit(self, loaded: Loaded) -> None:
-        """Quality, windows and figures into the pipeline."""
+    def _fitted(self, loaded: Loaded, codec: Codec) -> Pipeline:
+        """The pipeline, with quality, windows and figures in it."""
+        max_wait_s = seconds(loaded.config.clock.max_wait)
+        pipeline = Pipeline(
+            clock=self.clock, journal=self.journal, codec=codec, epoch=self.epoch, boot=boot_id(), max_wait_s=max_wait_s
+        )
         zone = ZoneInfo(loaded.config.gateway.timezone or "UTC")
         options = {item.id: item.config.options for item in self.items}
         thresholds = {
@@ -111,12 +107,13 @@ class Daemon:
             for series in item.series.values()
         }
         known = {s.id: moduli(item.profile, s.part) for item in self.items for s in item.series.values()}
-        self.pipeline.fit(
+        pipeline.fit(
             self.series,
             judge=Judge(self.series, thresholds),
             windows=Windows(self.series, loaded.config.windows.lengths, zone=zone, moduli=known),
             attach=Figures(self.series, options).attach,
         )
+        return pipeline
 
     def _site(self, loaded: Loaded) -> Site:
         gateway = loaded.config.gateway

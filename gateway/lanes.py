@@ -246,13 +246,14 @@ class Lanes:
         self.ledger.finish(position, position + 1)
         return lost
 
-    def write_off(self, first: int, end: int) -> int:
-        """The journal cannot read [first, end): what was selected in it is dropped. Returns how many that were."""
+    def write_off(self, *holes: tuple[int, int]) -> int:
+        """What cannot be read in these [first, end) is dropped; returns how many it was. Reads all that waits."""
         before = self.ledger.waiting
-        self.ledger.finish(first, end)
-        for position in [p for p in (*self.unsettled, *self._parked) if first <= p < end]:
-            self.unsettled.pop(position, None)
-            self._parked.pop(position, None)
+        for first, end in holes:
+            self.ledger.finish(first, end)
+            for position in [p for p in (*self.unsettled, *self._parked) if first <= p < end]:
+                self.unsettled.pop(position, None)
+                self._parked.pop(position, None)
         lost = max(0, before - self._count(self.ledger.low))
         self.ledger.counts["dropped"] += lost
         return lost
@@ -268,7 +269,7 @@ class Lanes:
             self.recount()
             return 0
         ledger.selected += self._count(max(ledger.upto, journal.first))
-        return self.write_off(ledger.low, journal.first) if ledger.low < journal.first else 0
+        return self.write_off((ledger.low, journal.first)) if ledger.low < journal.first else 0
 
     def recount(self) -> None:
         """Count `selected` anew from the journal: for a sink that starts at the oldest, or whose selection changed."""

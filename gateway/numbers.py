@@ -18,6 +18,7 @@ from gateway.journal import Journal
 from gateway.record import Record
 
 MARK: Final = "numbers"
+NEAR_MS: Final = 1000  # two records of nearly the same moment keep their order: the later one gets the next free time
 BEFORE_MS: Final = 60_000  # how far below a time in question the journal's times are learned with it
 
 Key = tuple[str, str]
@@ -40,7 +41,7 @@ class Numbers:
         self._codec = codec
         self._lines: dict[Key, _Line] = {}
         self._issued: dict[Key, set[int]] = {}
-        self._learned_ms: int | None = None
+        self._learned_ms: dict[Key, int] = {}
         self._before: dict[Key, tuple[str, int]] = {}
         upto = self._recall(journal.marks)
         self._catch_up(upto)
@@ -79,9 +80,12 @@ class Numbers:
     def free(self, device: str, stream: str, *, t_ms: int) -> int:
         """The time itself where nobody has it yet, else the next free millisecond."""
         key = device, stream
-        if t_ms > self._line(key).top_ms:
+        top_ms = self._line(key).top_ms
+        if t_ms > top_ms:
             return t_ms
-        self._learn(t_ms)
+        if t_ms > top_ms - NEAR_MS:
+            return top_ms + 1
+        self._learn(key, t_ms)
         issued = self._issued.get(key, set())
         while t_ms in issued:
             t_ms += 1
@@ -92,21 +96,22 @@ class Numbers:
         key = device, stream
         if t_ms > self._line(key).top_ms:
             return False
-        self._learn(t_ms)
+        self._learn(key, t_ms)
         return t_ms in self._issued.get(key, set())
 
-    def _learn(self, t_ms: int) -> None:
+    def _learn(self, key: Key, t_ms: int) -> None:
         """Look through the journal for all times from a little below `t_ms` on; once, not for each record."""
-        if self._learned_ms is not None and t_ms >= self._learned_ms:
+        if key in self._learned_ms and t_ms >= self._learned_ms[key]:
             return
-        self._learned_ms = t_ms - BEFORE_MS
+        low_ms = t_ms - BEFORE_MS
         at = self._journal.first
         while entries := self._journal.read(at, limit_bytes=1 << 20):
             for entry in entries:
                 record = self._decoded(entry.kind, entry.payload)
-                if record is not None and record.t_ms >= self._learned_ms:
+                if record is not None and record.t_ms >= low_ms:
                     self._issued.setdefault((record.device, record.stream), set()).add(record.t_ms)
             at = entries[-1].position + 1
+        self._learned_ms |= {one: min(low_ms, self._learned_ms.get(one, low_ms)) for one in (*self._lines, key)}
 
     def _decoded(self, kind: int, payload: bytes) -> Record | None:
         if kind not in {RAW, WINDOW, EVENT}:
@@ -129,13 +134,12 @@ class Numbers:
         key = record.device, record.stream
         line = self._line(key)
         line.seq = max(line.seq, record.seq)
-        if record.t_ms <= line.top_ms and self._learned_ms is not None:
+        if record.t_ms > line.top_ms:  # above everything again
+            self._issued.pop(key, None)
+            self._learned_ms.pop(key, None)
+        elif key in self._learned_ms:
             self._issued.setdefault(key, set()).add(record.t_ms)
-        elif key in self._issued:
-            del self._issued[key]  # above everything again
         line.top_ms = max(line.top_ms, record.t_ms)
-        if not self._issued:
-            self._learned_ms = None
 
     def mark(self) -> None:
         """Set the mark; called before each commit, so it speaks of exactly what is committed."""

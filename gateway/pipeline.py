@@ -169,10 +169,11 @@ class Pipeline:
         """Date what is held, then close the windows that are complete; none before the clock is trusted."""
         if self._dating.waiting:
             self._give(GIVE_TICK)
-        if self._windows is None or self._dating.waiting or not self._dating.trusted():
+        if self._dating.waiting or not self._dating.trusted():
             return
         self._tell_refused()
-        for aggregate in self._windows.close(self._clock.wall_ms()):
+        closed = self._windows.close(self._clock.wall_ms()) if self._windows else ()
+        for aggregate in closed:
             device, stream = aggregate.series.id, aggregate.stream
             if aggregate.rev or not self._numbers.taken(device, stream, t_ms=aggregate.start_ms):
                 self._append(device, stream, self._attach(aggregate))

@@ -48,16 +48,20 @@ class Pulse:
         """Until cancelled."""
         while True:
             self._urgent.clear()
-            self._pipeline.tick()
-            held = await self.commit()
-            if await self._retention.enforce(self._clock.wall_ms()) and held:
-                await self.commit()  # there is room again
+            await self.beat()
             try:
                 async with asyncio.timeout(PULSE_S):
                     await self._urgent.wait()
                     await asyncio.sleep(GATHER_S)
             except TimeoutError:
                 continue
+
+    async def beat(self) -> None:
+        """Windows, commit, retention; and once more where the commit failed and retention made room."""
+        self._pipeline.tick()
+        failed = await self.commit()
+        if await self._retention.enforce(self._clock.wall_ms()) and failed:
+            await self.commit()
 
     async def commit(self) -> bool:
         """One group commit; whether it failed. It is told once, by an event, and tried again at the next pulse."""

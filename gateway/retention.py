@@ -51,7 +51,7 @@ class Retention:
         self._lanes = lanes
         self._tell = tell
         self._keep_ms = keep_ms
-        self._written_off = 0
+        self._damages: tuple[Damage, ...] = ()
 
     async def enforce(self, now_ms: int) -> int:
         """Drop what must go or may go, and write off what is damaged; returns how many segments went."""
@@ -63,8 +63,8 @@ class Retention:
             entries = await asyncio.to_thread(self._journal.drop_oldest)
             went += 1
             await self._account(entries, now_ms)
-            for sink, lanes in self._lanes.items():  # what stood there and could not be read
-                self._write_off(sink, [(lanes.ledger.low, oldest.last + 1)], now_ms)
+            low = min((lanes.ledger.low for lanes in self._lanes.values()), default=oldest.last)
+            self._write_off([(low, oldest.last + 1)], now_ms)  # what stood there and could not be read
         self._corrupt(now_ms)
         return went
 
@@ -79,11 +79,11 @@ class Retention:
         known, self._damages = self._damages, self._journal.damages
         if known is self._damages:
             return
-        for damage in sorted(set(self._damages) - set(known), key=lambda damage: damage.first):
-            if any(lanes.ledger.low <= damage.last for lanes in self._lanes.values()):
-                holes = list(self._holes(damage.first, damage.last + 1))
-                for sink in self._lanes:
-                    self._write_off(sink, holes, now_ms)
+        low = min((lanes.ledger.low for lanes in self._lanes.values()), default=self._journal.next)
+        fresh = sorted({(damage.first, damage.last + 1) for damage in set(self._damages) - set(known)})
+        holes = [hole for first, end in fresh if first < end > low for hole in self._holes(first, end)]
+        if holes:
+            self._write_off(holes, now_ms)
 
     def _holes(self, at: int, end: int) -> Iterator[tuple[int, int]]:
         """The half-open ranges of [at, end) that cannot be read: many damages are told as one that spans them all."""
@@ -99,14 +99,14 @@ class Retention:
                 yield at, end
                 return
 
-    def _write_off(self, sink: str, holes: list[tuple[int, int]], now_ms: int) -> None:
-        """Positions that will never come have their fate, and are told where this sink had wanted some of them."""
-        lanes, lost = self._lanes[sink], 0
-        holes = [(first, end) for first, end in holes if first < end and lanes.ledger.low < end]
-        for first, end in holes:
-            lost += lanes.write_off(first, end)
-        if lost:
-            self._tell(corrupt(sink, n=lost, first=holes[0][0], last=holes[-1][1] - 1, now_ms=now_ms))
+    def _write_off(self, holes: list[tuple[int, int]], now_ms: int) -> None:
+        """Positions that will never come have their fate, and are told where a sink had wanted some of them."""
+        lost = dict.fromkeys(self._lanes, 0)
+        for sink, lanes in self._lanes.items():
+            open_ = [(first, end) for first, end in holes if max(first, lanes.ledger.low) < end]
+            lost[sink] = lanes.write_off(*open_) if open_ else 0
+        if any(lost.values()):
+            self._tell(corrupt(holes, waiting=lost, now_ms=now_ms))
 
     def _record(self, entry: Entry) -> Record | None:
         if entry.kind not in {RAW, WINDOW, EVENT}:
@@ -149,17 +149,21 @@ def gap(device: str, *, now_ms: int, stream: str, reason: str, sink: str, epoch:
     )  # fmt: skip
 
 
-def corrupt(sink: str, *, n: int, first: int, last: int, now_ms: int) -> Event:
-    """The gap event of what a damaged journal lost: how many, and where. Nobody can tell streams and times any more."""
+def corrupt(holes: list[tuple[int, int]], *, waiting: dict[str, int], now_ms: int) -> Event:
+    """The gap event of what a damaged journal lost: positions, and how many records of them each sink still waited for.
+
+    Nobody can tell their streams, times and numbers any more.
+    """
+    first, end, n = holes[0][0], holes[-1][1], sum(end - first for first, end in holes)
     return Event(
-        "_gateway", now_ms, f"gap-{sink}-corrupt-{first}-{last}", "gap", "CG-JRN-03", "info",
+        "_gateway", now_ms, f"gap-corrupt-{first}-{end}", "gap", "CG-JRN-03", "info",
         level=2,
         text={
-            "en": f"{n} records were damaged in the journal before sink {sink} had them",
-            "th": f"ข้อมูล {n} รายการเสียหายในเจอร์นัลก่อนส่งถึง {sink}",
+            "en": f"{n} records of the journal are damaged and were skipped",
+            "th": f"ข้ามระเบียนที่เสียหายในเจอร์นัล {n} รายการ",
         },
         body={
-            "stream": "*", "reason": "corrupt", "sink": sink, "from": None, "to": None, "n": n, "epoch": None,
-            "seq": None, "positions": [first, last],
+            "stream": "*", "reason": "corrupt", "from": None, "to": None, "n": n, "epoch": None, "seq": None,
+            "positions": [first, end - 1], "waiting": waiting,
         },
     )  # fmt: skip

@@ -485,9 +485,7 @@ def _sinks():
         '[sink.other]\nkind = "file"\npath = "/var/lib/citygate/archive.jsonl"\n\n[sink.archive]', "CG-CFG-42",
         'path = "/var/lib/citygate/archive.jsonl"\nformat',
     )  # fmt: skip
-    yield _with("sink.platform", "kind", '"ngsi-ld"', code="CG-CFG-62")
-    yield _with("sink.archive", "format", '"csv"', code="CG-CFG-65")
-    yield _with("sink.city", "encoding", '"senml"', code="CG-CFG-65")
+    yield _with("sink.platform", "kind", '"sparkplug"', code="CG-CFG-62")
     yield _with("clock", "trust", '"rtc"', code="CG-CFG-66")
 
 

@@ -42,9 +42,7 @@ _NEEDS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("influxdb", "v3"): ("database",),
     ("file", ""): ("path",),
 }
-UNBUILT: Final = frozenset({"ngsi-ld", "sparkplug"})  # kinds of the contract that this version does not have yet
-UNBUILT_ENCODINGS: Final = frozenset({"senml"})
-UNBUILT_FORMATS: Final = frozenset({"csv", "prometheus"})
+UNBUILT: Final = frozenset({"sparkplug"})  # kinds of the contract that this version does not have yet
 _HOME: Final = re.compile(r"(localhost|127\.\d+\.\d+\.\d+|\[?::1\]?)")
 _CLIENT_ID = re.compile(r"[\x21-\x7e]{1,128}")
 _BRACES = re.compile(r"\{[^{}]*\}")
@@ -62,7 +60,6 @@ def outlets(bench: Bench, *, memory: bool) -> None:
         if sink.kind in UNBUILT:
             bench.draft.add("CG-CFG-62", (*path, "kind"), kind=sink.kind)
             continue
-        _built(bench, name, sink)
         for key in sorted(set(bench.draft.data["sink"][name]) - KEYS[sink.kind]):
             bench.draft.add("CG-CFG-21", (*path, key), key=key, kind=sink.kind)
         _token(bench, name, sink)
@@ -77,15 +74,6 @@ def outlets(bench: Bench, *, memory: bool) -> None:
             _mqtt(bench, name, sink)
     _apart(bench)
     _personal(bench)
-
-
-def _built(bench: Bench, name: str, sink: Sink) -> None:
-    """Choices of the contract that this version does not have yet: refused, never quietly replaced by another."""
-    path = ("sink", name)
-    if sink.kind == "file" and sink.format in UNBUILT_FORMATS:
-        bench.draft.add("CG-CFG-65", (*path, "format"), key="format", value=sink.format)
-    if sink.encoding in UNBUILT_ENCODINGS:
-        bench.draft.add("CG-CFG-65", (*path, "encoding"), key="encoding", value=sink.encoding)
 
 
 def _token(bench: Bench, name: str, sink: Sink) -> None:

@@ -192,7 +192,7 @@ class Log:
         if not segments or start < segments[0].first:
             return []
         segment, _ = _holder(segments, start, before=self.next)
-        return self._reader.context(segment, start, self.definition_kinds)
+        return self._reader.context(segment, start, kinds=self.definition_kinds)
 
     def drop_oldest(self) -> tuple[Entry, ...]:
         """Let go of the oldest segment; what it held, its preamble included. () where only the one in use is left.

@@ -68,7 +68,7 @@ class Reader:
             walk.finish()
         return (out if solid else []), max(walk.expected, start), walk.damages
 
-    def context(self, segment: Segment, start: int, kinds: frozenset[int]) -> list[Entry]:
+    def context(self, segment: Segment, start: int, *, kinds: frozenset[int]) -> list[Entry]:
         """The preamble of a segment and its entries before `start` of the preamble's kinds or of `kinds`."""
         out: list[Entry] = []
         for found in self._records(segment, HEADER_BYTES, room=segment.size_bytes):
@@ -129,7 +129,7 @@ class _Walk:
             return False
         position = min(found.position, self._before)
         if self._hole or position > self.expected:
-            self.damages.append(damage(self._segment, self.expected, position - 1))
+            self.damages.append(damage(self._segment, first=self.expected, last=position - 1))
             self._hole, self.expected = False, max(self.expected, position)
         if found.role != ENTRY or not self.expected <= found.position < self._before:
             return False
@@ -139,11 +139,11 @@ class _Walk:
     def finish(self) -> None:
         """The segment has ended: what is still missing is gone."""
         if self.expected < self._before:
-            self.damages.append(damage(self._segment, self.expected, self._before - 1))
+            self.damages.append(damage(self._segment, first=self.expected, last=self._before - 1))
         self.expected = self._before
 
 
-def damage(segment: Segment, first: int, last: int) -> Damage:
+def damage(segment: Segment, *, first: int, last: int) -> Damage:
     """What a hole cost: positions [first, last], or none where last < first."""
     what = "records damaged or missing" if last >= first else "no entry lost: a mark, a note or the preamble is damaged"
     return Damage(segment.name, first, last, what)

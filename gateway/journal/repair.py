@@ -197,7 +197,7 @@ def _read_tail(segment: Segment, data: bytes) -> _Tail:
             hole = True
             continue
         if hole or found.position > expected:
-            tail.damages.append(damage(segment, expected, found.position - 1))
+            tail.damages.append(damage(segment, first=expected, last=found.position - 1))
             hole = False
         expected = max(expected, found.position + (found.role == ENTRY))
         tail.end_bytes = found.end

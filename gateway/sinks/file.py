@@ -1,4 +1,4 @@
-"""File sink: one record a line (JSON lines or line protocol), appended and synced before it counts as delivered."""
+"""File sink: records as JSON lines, line protocol or CSV, appended and synced before they count as delivered."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from gateway.record import Record
 from gateway.sinks import UNFIT, Fate, Parcel, Settle, SinkDown, Site
 from gateway.sinks.line_protocol import LineProtocol
 from gateway.sinks.payload import Payload
+from gateway.sinks.table import HEADER, Table
 
 ROTATE_BYTES: Final = 64_000_000
 KEPT_FILES: Final = 8
@@ -32,6 +33,7 @@ class FileSink:
             raise ValueError(f"sink.{name}: a file sink needs `path`")
         self._path = Path(config.path)
         self._write = _writer(config, site)
+        self._header = HEADER if config.format == "csv" else b""
         self._rotate_bytes = rotate_bytes
         self._settle: Settle = lambda _position, _fate, _reason: None
         self._fd = -1
@@ -87,6 +89,8 @@ class FileSink:
             os.close(self._fd)
         self._fd = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
         size_bytes = os.fstat(self._fd).st_size
+        if not size_bytes and self._header:
+            os.write(self._fd, self._header)
         if size_bytes and os.pread(self._fd, 1, size_bytes - 1) != b"\n":
             os.write(self._fd, b"\n")
 
@@ -111,8 +115,10 @@ def _writer(config: Options, site: Site) -> Callable[[Record], bytes]:
     if config.format == "lp":
         lines = LineProtocol(site, points=config.points, rev_tag=config.rev_tag)
         return lambda record: lines.encode(record).encode()
+    if config.format == "csv":
+        return Table(config.points).encode
     if config.format != "jsonl":
-        raise ValueError(f"format = {config.format!r} is not built in yet; jsonl and lp are")
+        raise ValueError(f"format = {config.format!r} is not one that is appended to")
     payload = Payload(config.points)
     encode = msgspec.json.Encoder().encode
 

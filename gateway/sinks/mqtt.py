@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -28,6 +28,7 @@ from gateway.sinks.mqtt_outbox import WINDOW, Message, Outbox
 from gateway.sinks.mqtt_reasons import puback
 from gateway.sinks.mqtt_session import ClosedEarly, Dial, ProtocolRefused, Session
 from gateway.sinks.payload import Payload
+from gateway.sinks.senml import SenML
 from gateway.sinks.topics import Topics
 
 RETAINED: Final = ("15m", "1h")
@@ -54,7 +55,7 @@ class MqttSink:
         self._clock = clock
         self._files = files
         self._topics = Topics(config.topic, site)
-        self._payload = Payload(config.points)
+        self._encode = _encoder(config, site)
         self._client_id = config.client_id or f"{site.city}-{site.gateway}-{name}"
         self._first_url = 0
         self._session: Session | None = None
@@ -237,9 +238,7 @@ class MqttSink:
     def _message(self, parcel: Parcel, *, five: bool) -> Message:
         record = parcel.record
         topic = self._topics.of(record.device, record.stream)
-        body = self._payload.encode(record)
-        if self._config.encoding == "json+deflate":
-            body = zlib.compress(body, 6)
+        body = self._encode(record)
         retain = record.stream in RETAINED and not record.late and record.t_ms >= self._shown_ms.get(topic, 0)
         if retain:
             self._shown_ms[topic] = record.t_ms
@@ -268,3 +267,13 @@ class MqttSink:
             return
         self._outbox.put(Message(topic, b"", retain=True))
         self._outbox.pump()
+
+
+def _encoder(config: Options, site: Site) -> Callable[[Record], bytes]:
+    """How records become bytes, as `encoding` says; "json+deflate" is JSON in a zlib stream (RFC 1950)."""
+    if config.encoding == "senml":
+        return SenML(site, points=config.points).encode
+    encode = Payload(config.points).encode
+    if config.encoding == "json":
+        return encode
+    return lambda record: zlib.compress(encode(record), 6)

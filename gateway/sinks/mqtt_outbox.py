@@ -19,7 +19,7 @@ from typing import Final
 from paho.mqtt.properties import Properties
 
 from gateway.sinks import Fate, Settle
-from gateway.sinks.mqtt_reasons import Act, Refusal, Verdict, puback
+from gateway.sinks.mqtt_reasons import TOO_LARGE, Act, Refusal, Verdict, puback
 from gateway.sinks.mqtt_session import Session, Welcome
 
 LOG: Final = logging.getLogger("citygate.sink.mqtt")
@@ -112,11 +112,29 @@ class Outbox:
             self._settle(message.position, *refused)
             return
         most = self._welcome.maximum_packet_size
-        if message.position is not None and most and message.size_bytes > most:
-            fact = f"{message.size_bytes} bytes; the broker takes {most} at most"
-            self._settle(message.position, Fate.DEAD, fact)
+        if most and message.size_bytes > most:
+            self._oversize(message, f"{message.size_bytes} bytes; the broker takes {most} at most")
             return
         self._waiting.append(message)
+
+    def _oversize(self, message: Message, fact: str) -> None:
+        """Not sent: the broker would end the connection for it."""
+        if message.position is not None:
+            self._settle(message.position, Fate.DEAD, fact)
+        elif message.topic == self._status_topic and self._session is not None:
+            self._session.fail(Refusal(f"not even {message.topic} fits: {fact}", "CG-MQT-03", 60.0))
+        else:
+            LOG.warning("%s is left out: %s", message.topic, fact)
+
+    def _poison(self) -> None:
+        """The broker announced no limit and ended the connection for a packet's size: it must be the largest one."""
+        largest = max(self._in_flight.values(), key=lambda message: message.size_bytes, default=None)
+        if self._session is None or self._session.down_reason != TOO_LARGE or largest is None:
+            return
+        self._in_flight = {mid: message for mid, message in self._in_flight.items() if message is not largest}
+        if largest.position is not None:
+            self._settle(largest.position, Fate.DEAD, f"{largest.size_bytes} bytes: 0x95 packet too large")
+        self._session.down_reason = 0
 
     def put_first(self, message: Message) -> None:
         """A last word: nothing else is sent any more."""
@@ -140,6 +158,7 @@ class Outbox:
         """Publish what the broker's window lets through. Called after every burst of answers and every second."""
         session = self._session
         if session is None or session.down is not None:
+            self._poison()
             self._fail_waiters()
             self._room.set()
             return

@@ -38,7 +38,6 @@ PUBACK: Final[Mapping[int, Verdict]] = {
     0x87: Verdict(Act.PARK, "not authorised to publish here"),
     0x90: Verdict(Act.DEAD, "topic name invalid"),
     0x91: Verdict(Act.RETRY, "packet identifier in use"),
-    0x95: Verdict(Act.DEAD, "packet too large"),
     0x97: Verdict(Act.PAUSE, "quota exceeded"),
     0x99: Verdict(Act.DEAD, "payload format invalid"),
 }
@@ -46,10 +45,7 @@ PUBACK: Final[Mapping[int, Verdict]] = {
 
 def puback(code: int) -> Verdict:
     """The verdict on a PUBACK's reason code; one that the standard does not know is tried again, then buried."""
-    known = PUBACK.get(code)
-    if known is not None:
-        return known
-    return Verdict(Act.RETRY, "unknown reason") if code >= 0x80 else Verdict(Act.DELIVERED, "")
+    return PUBACK.get(code, Verdict(Act.RETRY, "unknown reason"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +74,7 @@ CONNACK: Final[Mapping[int, Refusal]] = {
     0x9D: Refusal("the broker has moved", "CG-MQT-02", 60.0),
     0x9F: Refusal("connecting too often", "CG-MQT-07", 60.0),
 }
+TOO_LARGE: Final = 0x95
 DISCONNECT: Final[Mapping[int, Refusal]] = {
     0x8B: Refusal("the broker is shutting down", "CG-MQT-01", 5.0),
     0x8D: Refusal("keep-alive timeout", "CG-MQT-01"),

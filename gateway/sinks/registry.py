@@ -29,6 +29,14 @@ def make_sink(
         from gateway.sinks.influx import InfluxSink  # noqa: PLC0415 - HTTP only where there is such a sink
 
         return InfluxSink(name, config=config, site=site, files=files)
+    if config.kind == "ngsi-ld":
+        from gateway.sinks.ngsi_sink import NgsiSink  # noqa: PLC0415 - HTTP only where there is such a sink
+
+        return NgsiSink(name, config=config, site=site, files=files)
+    if config.kind == "file" and config.format == "prometheus":
+        from gateway.sinks.textfile import TextfileSink  # noqa: PLC0415
+
+        return TextfileSink(name, config=config, site=site)
     if config.kind == "file":
         from gateway.sinks.file import FileSink  # noqa: PLC0415
 

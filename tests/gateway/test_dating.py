@@ -178,5 +178,8 @@ def test_clock_torture():
         assert 0 < r.body.end_ms - r.t_ms <= LENGTHS_S[r.stream] * 1000
         assert (r.stream, r.t_ms, r.rev) not in seen
         seen[r.stream, r.t_ms, r.rev] = r
+    newest = {r.t_ms: r.body.n for key, r in sorted(seen.items(), key=lambda item: item[0]) if key[0] == "1m"}
+    lost = len(raw) - sum(newest.values()) - life.windows.too_late
+    assert 0 <= lost <= 61  # those of the last minute, which is open
     closed = [key for key in seen if key[0] == "1h" and key[1] > life.clock.wall_ms() - 7_200_000]
     assert closed  # not stuck

@@ -138,7 +138,7 @@ class Life(RuleBasedStateMachine):
         if len(gone) == 3 and gone[-1] < self.journal.committed:
             undone = {p for p in gone if p in self.wanted and not self.lanes.ledger.settled(p)}
             del self.journal.entries[3:6]
-            assert self.lanes.write_off(gone[0], gone[-1] + 1) == len(undone)
+            assert self.lanes.write_off((gone[0], gone[-1] + 1)) == len(undone)
             self.wanted = {p: seq for p, seq in self.wanted.items() if p not in undone}
             self.out -= set(gone)
             self.parked -= set(gone)

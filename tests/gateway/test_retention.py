@@ -119,3 +119,40 @@ def test_what_cannot_be_read_is_written_off_and_told():
     lanes["all"].begin()
     got = [parcel.position for parcel in lanes["all"].backlog(100)]
     assert got == [p for p in range(25) if not 5 <= p <= 8]
+
+
+def test_a_hole_between_readable_ones_is_exact_though_told_as_one_that_spans_them():
+    journal, meter, lanes, told, retention, append = bench(all=("raw",))
+    for number in range(1, 26):
+        append(raw(meter, number * 100, number))
+    journal.commit_now()
+    journal.entries = [entry for entry in journal.entries if entry.position not in {3, 7, 8}]
+    journal.damages = (Damage("0001.seg", 3, 8, "and more, not told one by one"),)
+    asyncio.run(retention.enforce(now_ms=3000))
+    assert [event.body["waiting"] for event in told] == [{"all": 3}]
+    lanes["all"].begin()
+    assert [parcel.position for parcel in lanes["all"].backlog(100)] == [
+        p for p in range(25) if p not in {3, 7, 8}
+    ]  # fmt: skip
+    assert lanes["all"].ledger.waiting == 22
+
+
+def test_a_segment_with_nothing_readable_left_goes_and_the_next_one_too():
+    journal, meter, lanes, told, retention, append = bench(all=("raw",))
+    for number in range(1, 56):
+        append(raw(meter, number * 100, number))
+    journal.commit_now()
+    dropping = journal.drop_oldest
+
+    def damaged():
+        gone = dropping()
+        return () if gone[0].position == 0 else gone
+
+    journal.drop_oldest = damaged
+    assert asyncio.run(retention.enforce(now_ms=6000)) == 3
+    ledger = lanes["all"].ledger
+    assert (journal.first, ledger.low) == (30, 30)
+    assert (ledger.counts["dropped"], ledger.waiting) == (30, 25)
+    assert sorted((event.body["reason"], event.body["n"]) for event in told) == [
+        ("corrupt", 10), ("full", 10), ("full", 10),
+    ]  # fmt: skip

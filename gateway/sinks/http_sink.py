@@ -1,0 +1,232 @@
+"""What all HTTP sinks do: a bounded queue, one request at a time in a thread of its own, the fate of every line.
+
+400 and 422 may mean that one line of many is bad: the batch is halved until the bad ones stand alone; they become dead
+letters, all others are delivered. Sending a line again is harmless where the peer keys by identity and time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import ssl
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from gateway.config import Sink as Options
+from gateway.sinks import UNFIT, Fate, Parcel, Settle, SinkDown, Site
+from gateway.sinks.credentials import Credentials, Files, read
+from gateway.sinks.http_write import Answer, Poster
+
+WINDOW: Final = 4000
+REASON_CHARS: Final = 300
+REFUSED_PARTS: Final = frozenset({400, 413, 422})  # halve, or bury the last line
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One record as it is written: its place in the journal, its text, and what names its subject at the peer."""
+
+    position: int
+    text: str
+    subject: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Codes:
+    """The catalogue codes of one kind of peer."""
+
+    away: str
+    door: str
+    address: str
+    less: str
+    tls: str
+
+
+Work: TypeAlias = Callable[[Poster], Answer]
+
+
+class HttpSink:
+    """The frame; a kind of peer says how to greet, encode, cut a batch, post it and read the answer."""
+
+    window = WINDOW
+    linger_s = 1.0
+    codes: Codes
+
+    def __init__(self, name: str, *, config: Options, site: Site, files: Files) -> None:
+        self.name = name
+        self.config = config
+        self.site = site
+        self.url = ""
+        self.waiting: deque[Line] = deque(maxlen=2 * WINDOW)
+        self._files = files
+        self._first_url = 0
+        self._settle: Settle = lambda _position, _fate, _reason: None
+        self._held = 0
+        self._wake = asyncio.Event()
+        self._room = asyncio.Event()
+        self._thread: ThreadPoolExecutor | None = None
+        self._poster: Poster | None = None
+        self._worker: asyncio.Task[None] | None = None
+        self._down: SinkDown | None = SinkDown("not connected", code=self.codes.away)
+
+    # What a kind of peer says:
+
+    def headers(self, card: Credentials) -> dict[str, str]:
+        """The headers of every request."""
+        raise NotImplementedError
+
+    async def greet(self) -> None:
+        """Prove that address, credentials and destination are right. Raises `SinkDown`."""
+        raise NotImplementedError
+
+    def encode(self, parcel: Parcel) -> Line:
+        """One record as it is written. Raises `UNFIT`."""
+        raise NotImplementedError
+
+    def batch(self) -> list[Line]:
+        """What goes into the next request, taken from `waiting`."""
+        raise NotImplementedError
+
+    async def post(self, part: Sequence[Line]) -> Answer:
+        """Send some lines."""
+        raise NotImplementedError
+
+    def fates(self, part: Sequence[Line], answer: Answer) -> list[tuple[Fate, str]] | None:
+        """The fate of every line where `answer` settles them; None where it settles none."""
+        raise NotImplementedError
+
+    # What the shipper sees:
+
+    async def open(self, settle: Settle) -> None:
+        """Greet one url; the next `open` takes the next one if this fails."""
+        self._settle = settle
+        urls = self.config.urls
+        if not urls:
+            raise SinkDown("no url is configured", code=self.codes.away)
+        self.url = urls[self._first_url % len(urls)]
+        self._first_url += 1
+        card = await asyncio.to_thread(read, self.config, self._files, tls=self.url.startswith("https:"))
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"sink-{self.name}")
+        headers = self.headers(card) | {"User-Agent": f"citygate/{self.site.version}"}
+        self._poster = Poster(self.url, headers=headers, tls=card.tls)
+        await self.greet()
+        self._first_url -= 1
+        self.waiting.clear()
+        self._held = 0
+        self._down = None
+        self._worker = asyncio.create_task(self._work(), name=f"ship:{self.name}:post")
+
+    async def send(self, parcels: Sequence[Parcel]) -> None:
+        """Encode and queue; waits while the window is full."""
+        for parcel in parcels:
+            while self._held >= WINDOW and self._down is None:
+                self._room.clear()
+                self._wake.set()
+                await self._room.wait()
+            down = self.down()
+            if down is not None:
+                raise down
+            try:
+                line = self.encode(parcel)
+            except UNFIT as error:
+                self._settle(parcel.position, Fate.DEAD, f"it cannot be encoded: {error}")
+            else:
+                self.waiting.append(line)
+                self._held += 1
+        self._wake.set()
+
+    async def health(self, report: Mapping[str, object]) -> None:
+        """Not written: the health of a gateway travels over MQTT."""
+
+    async def close(self) -> None:
+        """Stop posting and let go; what has no answer yet stays waiting."""
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            worker.cancel()
+            await asyncio.wait({worker})
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            if self._poster is not None:
+                thread.submit(self._poster.close)
+            thread.shutdown(wait=False)
+        self._poster = None
+        self._down = self._down or SinkDown("closed", code=self.codes.away)
+        self._room.set()
+
+    def down(self) -> SinkDown | None:
+        """Why posting ended, or None while it goes on. An error of our own in the poster is raised here."""
+        worker = self._worker
+        if worker is not None and worker.done() and not worker.cancelled():
+            worker.result()
+        return self._down
+
+    async def _work(self) -> None:
+        try:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                while self.waiting:
+                    await self._deliver(self.batch())
+        except SinkDown as down:
+            self._down = down
+        finally:
+            self._room.set()
+
+    async def _deliver(self, batch: list[Line]) -> None:
+        """Settle every line of the batch, or raise SinkDown; the smaller halves of a refused batch go in order."""
+        parts = [batch]
+        while parts:
+            part = parts.pop()
+            answer = await self.post(part)
+            fates = self.fates(part, answer)
+            if fates is not None:
+                for line, (fate, reason) in zip(part, fates, strict=True):
+                    self._give(line.position, fate, reason)
+            elif answer.status not in REFUSED_PARTS:
+                raise self.refused(answer)
+            elif len(part) == 1:
+                self._give(part[0].position, Fate.DEAD, f"HTTP {answer.status}: {first_words(answer.text)}")
+            else:
+                half = len(part) // 2
+                parts += [part[half:], part[:half]]
+
+    def _give(self, position: int, fate: Fate, reason: str) -> None:
+        self._held -= 1
+        if self._held < WINDOW:
+            self._room.set()
+        self._settle(position, fate, reason)
+
+    async def ask(self, work: Work) -> Answer:
+        """One request in the sink's own thread. Raises `SinkDown` where no answer comes."""
+        if self._poster is None or self._thread is None:
+            raise SinkDown("not connected", code=self.codes.away)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work, self._poster)
+        except ssl.SSLError as error:
+            reason = getattr(error, "verify_message", "") or error.reason or str(error)
+            raise SinkDown(f"{self.url}: TLS is refused: {reason}", code=self.codes.tls) from None
+        except (OSError, http.client.HTTPException) as error:
+            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            raise SinkDown(f"{self.url}: no answer: {reason}", code=self.codes.away) from None
+
+    def refused(self, answer: Answer) -> SinkDown:
+        """What an answer that settles nothing means for the connection."""
+        status, codes = answer.status, self.codes
+        fact = f"{self.url}: HTTP {status}: {first_words(answer.text)}"
+        if status in {401, 403}:
+            return SinkDown(fact, code=codes.door, retry_s=60.0)
+        if status in {400, 404, 422}:
+            return SinkDown(fact, code=codes.address, retry_s=60.0)
+        if status in {429, 503}:
+            return SinkDown(fact, code=codes.less, retry_s=answer.retry_s)
+        if status >= 500:
+            return SinkDown(fact, code=codes.away, retry_s=answer.retry_s)
+        return SinkDown(f"{fact} (this is not the write address)", code=codes.address, retry_s=60.0)
+
+
+def first_words(text: str) -> str:
+    """The beginning of a peer's words, on one line."""
+    return " ".join(text.split())[:REASON_CHARS] or "(no reason given)"

@@ -1,0 +1,124 @@
+"""SenML, CSV and the text exposition format: what they say of records, and what they never say."""
+
+import asyncio
+import csv
+import io
+import json
+import re
+from math import inf, isfinite, nan
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from senml_reader import resolve
+from sink_cases import SITE, T0_MS, Book, event, options, parcels, raw, window
+
+from drivers.points import units
+from drivers.sample import Code
+from gateway.sinks import Fate
+from gateway.sinks.registry import make_sink
+from gateway.sinks.senml import SenML
+from gateway.sinks.table import COLUMNS
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9\-:./_]*")
+numbers = st.floats() | st.sampled_from([nan, inf, 65535.0])
+codes = st.sampled_from([int(code) for code in Code])
+
+
+def senml(record, **more):
+    found = resolve(json.loads(SenML(SITE, **more).encode(record)))
+    names = [entry["n"] for entry in found]
+    assert len(names) == len(set(names))
+    assert all(NAME.fullmatch(name) for name in names)
+    assert all(sum(kind in entry for kind in ("v", "vs", "vb")) == 1 for entry in found)
+    return {entry["n"].removeprefix("khon-kaen/kkc-0412/"): entry for entry in found}
+
+
+def test_a_raw_record_has_units_and_times():
+    found = senml(raw(1, codes=(0, Code.STUCK)))
+    entry = found["air-north/pm2_5"]
+    assert (entry["v"], entry["u"], entry["t"]) == (12.0, "ug/m3", T0_MS / 1000 + 1)
+    assert (found["air-north/pm10"]["v"], found["air-north/pm10/q"]["v"]) == (18.0, 101)
+    assert (found["air-north/seq"]["v"], found["air-north/epoch"]["vs"]) == (1, raw(1).epoch)
+
+
+def test_a_window_names_its_statistics():
+    found = senml(window(1))
+    assert (found["air-north/pm2_5/mean"]["v"], found["air-north/pm2_5/p95"]["v"]) == (12.1, 13.8)
+    assert "air-north/pm10/std" not in found
+    assert (found["air-north/pm10/q"]["v"], found["air-north/i/aqi_th"]["v"]) == (204, 20.0)
+    assert found["air-north/end"]["v"] == T0_MS / 1000 + 7200
+    assert senml(window(1, rev=2))["air-north/rev"]["v"] == 2
+
+
+def test_an_event_is_told_in_strings():
+    found = senml(event(1, value=3.5, seq=[1, 2]))
+    assert (found["_gateway/event/code"]["vs"], found["_gateway/event/value"]["v"]) == ("CG-JRN-01", 3.5)
+
+
+@given(st.lists(st.tuples(numbers, codes), min_size=2, max_size=2))
+def test_no_bad_number_is_ever_written(pairs):
+    record = raw(1, values=[x for x, _ in pairs], codes=[code for _, code in pairs])
+    found = senml(record)
+    for name, (value, code) in zip(("pm2_5", "pm10"), pairs, strict=True):
+        good = code < 200 and isfinite(value)
+        assert (f"air-north/{name}" in found) is good
+        assert (f"air-north/{name}/q" in found) is not (good and code == 0)
+        assert found.get(f"air-north/{name}/q", {"v": 999})["v"] >= (200 if not good else 100)
+
+
+def test_every_unit_has_a_senml_name():
+    assert all(unit.senml for unit in units().values())
+
+
+async def written(sink, records):
+    book = Book()
+    await sink.open(book)
+    await sink.send(parcels(records))
+    await sink.close()
+    return book
+
+
+@pytest.mark.parametrize("turns", [1, 2])
+def test_csv_has_one_header_and_one_row_per_value(tmp_path, turns):
+    path = tmp_path / "out.csv"
+    failed = raw(2, values=(nan, nan), codes=(201, 201))
+    for _ in range(turns):
+        sink = make_sink("archive", options("file", path=str(path), format="csv"), site=SITE)
+        asyncio.run(written(sink, [raw(1, codes=(0, 101)), failed, window(1), event(3, value=1.5)]))
+    head, *rows = csv.reader(io.StringIO(path.read_text()))
+    assert tuple(head) == COLUMNS
+    assert head not in rows
+    one = rows[: len(rows) // turns]
+    assert one[0][1:] == ["air-north", "raw", raw(1).epoch, "1", "0", "pm2_5", "", "12.0", "good"]
+    assert one[1][-4:] == ["pm10", "", "18.0", "u:stuck"]
+    assert one[2][-4:] == ["*", "", "", "b:timeout"]
+    assert ["pm2_5", "mean", "12.1", "good"] in [row[-4:] for row in one]
+    assert one[-1][-4:-1] == ["CG-JRN-01", "raised", "1.5"]
+
+
+def samples(path):
+    found = {}
+    for text in path.read_text().splitlines():
+        if not text.startswith("#"):
+            name, value = text.rsplit(" ", 1)
+            assert name not in found
+            found[name] = float(value)
+    return found
+
+
+def test_the_exposition_shows_the_newest_and_forgets_what_failed(tmp_path):
+    path = tmp_path / "citygate.prom"
+    sink = make_sink("scrape", options("file", path=str(path), format="prometheus"), site=SITE)
+    labels = 'city="khon-kaen",gateway="kkc-0412",device="air-north",stream="raw"'
+    book = asyncio.run(written(sink, [raw(2, values=(13.0, 19.0)), raw(1), window(1), event(1)]))
+    assert [fate for _, fate, _ in book.fates] == [Fate.SENT] * 4
+    found = samples(path)
+    assert found[f"citygate_pm2_5{{{labels}}}"] == 13.0
+    assert found[f"citygate_record_time_seconds{{{labels}}}"] == T0_MS / 1000 + 2
+    assert found['citygate_pm2_5_mean{city="khon-kaen",gateway="kkc-0412",device="air-north",stream="1h"}'] == 12.1
+    asyncio.run(written(sink, [raw(3, values=(nan, 20.0), codes=(201, 0))]))
+    found = samples(path)
+    assert f"citygate_pm2_5{{{labels}}}" not in found
+    assert found[f"citygate_pm10{{{labels}}}"] == 20.0
+    assert [each.name for each in tmp_path.iterdir()] == ["citygate.prom"]
