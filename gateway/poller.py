@@ -143,7 +143,7 @@ class Wire:
     def report(self) -> dict[str, Any]:
         """The wire's part of health and of the snapshot."""
         told = {"state": self.state, "endpoint": self.way.endpoint, **({"fact": self.fact} if self.fact else {})}
-        return told | self._traffic.report(self.way, self.stations, asyncio.get_running_loop().time())
+        return told | self._traffic.report(self.way, self.stations, now_s=asyncio.get_running_loop().time())
 
 
 class PolledWire(Wire):

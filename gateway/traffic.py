@@ -35,7 +35,7 @@ class Traffic:
         then_s, was_s = self._marks[0]
         return 0.0 if now_s <= then_s else min(1.0, (busy_s - was_s) / (now_s - then_s))
 
-    def report(self, way: object, stations: Sequence[Station], now_s: float) -> dict[str, Any]:
+    def report(self, way: object, stations: Sequence[Station], *, now_s: float) -> dict[str, Any]:
         """The figures of a wire now."""
         told = _of_master(way) if isinstance(way, Master) else _of_streams(stations)
         busy_s = told.pop("busy_s", self.busy_s)

@@ -78,7 +78,7 @@ class BrokerSource:
                     await client.subscribe(f"{self._prefix}/+/+/#", qos=1)
                     picture.state(up=True, since=rfc3339(self._clock.wall_ms()))
                     async for message in client.messages:
-                        self.take(picture, str(message.topic), message.payload)
+                        self.take(picture, str(message.topic), payload=message.payload)
             except (aiomqtt.MqttError, OSError) as error:
                 fact = str(error) or type(error).__name__
             picture.state(up=False, since=rfc3339(self._clock.wall_ms()), fact=fact)
@@ -97,7 +97,7 @@ class BrokerSource:
             max_queued_incoming_messages=BEHIND_MAX,
         )
 
-    def take(self, picture: Picture, topic: str, payload: object) -> None:
+    def take(self, picture: Picture, topic: str, *, payload: object) -> None:
         """One message."""
         parts = topic.removeprefix(f"{self._prefix}/").split("/")
         if len(parts) < 3 or not all(ID.fullmatch(part) for part in parts[:2]) or not isinstance(payload, bytes):

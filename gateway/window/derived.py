@@ -129,7 +129,7 @@ def demand(series: Series, layout: Layout, *, piece: Piece, before: Piece | None
     if register is None or series.kind != "energy" or before is None or series.every_ms is None:
         return ()
     at = counters.index(register)
-    kwh = float(deltas(layout, piece, before)[at])
+    kwh = float(deltas(layout, piece, before=before)[at])
     slack_ms = max(2 * series.every_ms, EDGE_MS)
     start_ms, last_ms = int(before.last_ms[at]), int(piece.last_ms[at])
     known = kwh >= 0 and not np.isnan(before.last[at])  # false for NaN

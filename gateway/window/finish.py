@@ -80,7 +80,7 @@ def _directions(piece: Piece, n: Ints) -> tuple[Floats, Floats]:
 
 
 def _counters(series: Series, layout: Layout, piece: Piece, before: Piece | None) -> list[tuple[float, ...]]:
-    delta = deltas(layout, piece, before)
+    delta = deltas(layout, piece, before=before)
     digits = (series.points[column].digits + 3 for column in layout.counter.tolist())  # beyond: noise of subtraction
     return [
         (last, round(one, places))
@@ -88,7 +88,7 @@ def _counters(series: Series, layout: Layout, piece: Piece, before: Piece | None
     ]
 
 
-def deltas(layout: Layout, piece: Piece, before: Piece | None) -> Floats:
+def deltas(layout: Layout, piece: Piece, *, before: Piece | None) -> Floats:
     """What each counter rose by in this window, from the end of the window before; NaN where that is not known."""
     counters = len(layout.counter)
     first, last = piece.first[:counters], piece.last[:counters]

@@ -34,7 +34,7 @@ def taken(*messages):
     picture = Picture()
     source = BrokerSource(Door("h", 1), prefix="citygate", clock=FakeClock(wall_ms=1_790_000_000_000))
     for topic, form in messages:
-        source.take(picture, topic, form if isinstance(form, bytes) else json.dumps(form).encode())
+        source.take(picture, topic, payload=form if isinstance(form, bytes) else json.dumps(form).encode())
     return source, picture
 
 
