@@ -52,6 +52,7 @@ def test_an_unknown_bus_and_an_absent_port(capsys, tmp_path):
 
 
 @pytest.mark.e2e
+@pytest.mark.soak  # 12 line settings against the clock: not steady on a machine that is busy
 def test_the_daemon_lends_its_wire_and_takes_it_back(capsys, cg_bus, cg_daemon):
     """Never two masters: the scan of a bus that a daemon reads goes through a loan, and readings go on behind it."""
     placed = cg_bus({3: "eastron-sdm630"})
