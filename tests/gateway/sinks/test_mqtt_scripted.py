@@ -204,6 +204,7 @@ def test_half_open_is_noticed_within_one_and_a_half_keepalives():
             await sink.send(parcels([raw(1)]))
             await until(lambda: sink.down() is not None)
             assert loop.time() - began_s < 1.5 * 2 + 2.5  # the rest is the one-second tick, and a busy machine
+            assert "silent" in str(sink.down())  # our own watch, before paho's two keepalives
             assert book.fates == []
 
     story(tell())
