@@ -33,6 +33,7 @@ class Life(RuleBasedStateMachine):
         self.connected = False
         self.out = set()  # handed out, no fate yet
         self.parked = set()
+        self.holes = []  # what the journal told that it cannot read; it tells it again after a start
         self.start(Ledger(low=0))
 
     def start(self, ledger):
@@ -138,6 +139,7 @@ class Life(RuleBasedStateMachine):
         if len(gone) == 3 and gone[-1] < self.journal.committed:
             undone = {p for p in gone if p in self.wanted and not self.lanes.ledger.settled(p)}
             del self.journal.entries[3:6]
+            self.holes.append((gone[0], gone[-1] + 1))
             assert self.lanes.write_off((gone[0], gone[-1] + 1)) == len(undone)
             self.wanted = {p: seq for p, seq in self.wanted.items() if p not in undone}
             self.out -= set(gone)
@@ -157,6 +159,7 @@ class Life(RuleBasedStateMachine):
             self.lanes.recount()
         else:
             self.lanes.resume()
+            self.lanes.write_off(*self.holes)
         self.wanted = {p: seq for p, seq in self.wanted.items() if p >= self.journal.first}
         self.connected = False
         self.out.clear()
