@@ -4,12 +4,13 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 PARTS ?= all
+JOBS ?= 2
 
 .PHONY: demo test check bench soak clean parts
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make demo [ARGS=\"--seconds 20 --json\"] | make test [PARTS=none] | make check | make bench | make soak"
+	@echo "make demo [ARGS=\"--seconds 20 --json\"] | make test [PARTS=none] [JOBS=0 ARGS=\"-s tests/...\"] | make check | make bench | make soak"
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
@@ -36,7 +37,7 @@ parts:
 	@PARTS=$(PARTS) sh deploy/test-parts.sh
 
 test: $(STAMP) parts check
-	@PARTS=$(PARTS) $(PY) -m pytest $(ARGS) -m "not soak$(if $(filter none,$(PARTS)), and not parts)"
+	@PARTS=$(PARTS) $(PY) -m pytest -n $(JOBS) $(ARGS) -m "not soak$(if $(filter none,$(PARTS)), and not parts)"
 	@if [ "$(PARTS)" = none ]; then echo "left out: tests that need mosquitto, the databases or libmodbus (PARTS=none)"; fi
 
 check: $(STAMP)

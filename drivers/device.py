@@ -15,11 +15,16 @@ from drivers.sample import Sample
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One fingerprint held against a device: whether it `holds`, and what was `seen` (a number, a text, an error)."""
+    """One fingerprint held against a device: whether it `holds`, and what was `seen` (a number, a text, an error).
+
+    `read` is false where no answer came that says anything. `same`: whatever is seen, it must stay the same.
+    """
 
     means: str
     holds: bool
     seen: str
+    read: bool = True
+    same: bool = False
 
 
 @runtime_checkable
@@ -60,6 +65,23 @@ class Excusing(Protocol):
 
 
 @runtime_checkable
+class Slow(Protocol):
+    """A polled device whose poll may rightly take as long as `longest_s`: a readout at 300 Bd, a warm-up."""
+
+    longest_s: float
+
+
+@runtime_checkable
+class Remembering(Protocol):
+    """A device whose intervals or events have names: `seen` holds the last one delivered of each part.
+
+    The same one again is no new sample. Whoever keeps `seen` over a restart puts it back before the first poll.
+    """
+
+    seen: dict[str, str]
+
+
+@runtime_checkable
 class Addressed(Polled, Protocol):
     """A device on a shared wire whose master knows whether it answers, and who can be asked who it is."""
 
@@ -68,6 +90,9 @@ class Addressed(Polled, Protocol):
 
     async def poll_now(self) -> tuple[Sample, ...]:
         """As `poll`, for a person who waits: before other reads, and not held up by the device's rest."""
+
+    async def poll_within(self, limit_s: float) -> tuple[Sample, ...]:
+        """As `poll`, but no answer is waited for longer than `limit_s`; a poll that takes longer then has failed."""
 
     async def identify(self) -> tuple[Finding, ...]:
         """All fingerprints of its profile held against it. Raises `LinkError`."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
+from drivers.alarm import SHORT_S, Alarm
 from drivers.errors import LinkLost
 
 LIMIT_BYTES: Final = 16384
@@ -14,10 +16,11 @@ class Inbox:
     """Bytes between the event loop's callback and the one task that owns the link.
 
     Holds at most `LIMIT_BYTES`; of more, the oldest are thrown away and counted in `overrun_bytes`, because a line
-    that talks faster than it is read holds nothing worth keeping.
+    that talks faster than it is read holds nothing worth keeping. With an `alarm` short waits end to the microsecond.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, alarm: Alarm | None = None) -> None:
+        self._alarm = alarm if alarm is not None and alarm.works else None
         self.overrun_bytes = 0
         self._loop = loop
         self._data = bytearray()
@@ -61,15 +64,22 @@ class Inbox:
         """As `Link.read`. Raises `LinkLost`."""
         if not self._data and self._lost is None and timeout_s > 0:
             self._waiter = self._loop.create_future()
-            timer = self._loop.call_later(timeout_s, self._wake)
+            stop = self._wake_in(timeout_s)
             try:
                 await self._waiter
             finally:
                 self._waiter = None
-                timer.cancel()
+                stop()
         if not self._data and self._lost is not None:
             raise LinkLost(self._lost.fact, endpoint=self._lost.endpoint)
         return self.take()
+
+    def _wake_in(self, wait_s: float) -> Callable[[], None]:
+        """Wake the reader then; returns what calls that off."""
+        if self._alarm is None or wait_s > SHORT_S:
+            return self._loop.call_later(wait_s, self._wake).cancel
+        self._alarm.set(wait_s, self._wake)
+        return self._alarm.stop
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
-from typing import Final, Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias, runtime_checkable
 
 from drivers.errors import LinkLost
 from drivers.inbox import Inbox
 from drivers.line import LineSettings, line
 from drivers.serial_port import SerialLink
 
-__all__ = ["CallLink", "DirectLink", "LineSettings", "Link", "SerialLink", "TcpLink", "line"]
+__all__ = ["CallLink", "DirectLink", "LineSettings", "Link", "SerialLink", "TcpLink", "Tunable", "line"]
 
 STUCK_S: Final = 5.0
 _RECEIVE_BYTES: Final = 4096
@@ -50,6 +50,21 @@ class Link(Protocol):
 
     async def close(self) -> None:
         """Close it; harmless when it is not open."""
+
+
+@runtime_checkable
+class Tunable(Link, Protocol):
+    """A link whose speed can change while it is open (IEC 62056-21 mode C)."""
+
+    line: LineSettings
+
+    async def retune(self, baud: int) -> None:
+        """Go on at another speed once everything written has left; the next `open` returns to `line`.
+
+        Raises:
+            LinkLost: the port is gone.
+            LinkError: it cannot have this speed.
+        """
 
 
 class DirectLink(Link, Protocol):
@@ -102,7 +117,7 @@ class TcpLink:
     def send(self, data: bytes) -> None:
         """Queue `data` for the peer. Raises `LinkLost`, also when the peer takes nothing any more."""
         receiver = self._receiver
-        if receiver is None or receiver.inbox.lost is not None:
+        if receiver is None or receiver.ended:
             receiver = self._live()
         transport = receiver.transport
         if transport is None or transport.is_closing():
@@ -151,6 +166,7 @@ class _Receiver(asyncio.BufferedProtocol):
         self.on_lost: OnLost | None = None
         self.transport: asyncio.Transport | None = None
         self.stuck = False
+        self.ended = False
         self.closed = asyncio.Event()
         self._endpoint = endpoint
         self._view = memoryview(bytearray(_RECEIVE_BYTES))
@@ -182,6 +198,7 @@ class _Receiver(asyncio.BufferedProtocol):
         """The peer closed, reset, or we aborted."""
         lost = LinkLost("the peer closed the connection" if exc is None else str(exc), endpoint=self._endpoint)
         self.inbox.lose(lost)
+        self.ended = True
         if self.on_lost is not None:
             self.on_lost(lost)
         self._flowing.set()

@@ -57,13 +57,18 @@ def units() -> dict[str, Unit]:
     return {code: Unit(code=code, **twins) for code, twins in _table()["unit"].items()}
 
 
+def _label(suffix: str, unit: str) -> str:
+    """`l1_l2` -> "L1-L2"; a particle's size, `0_3` -> "0.3 um"."""
+    return suffix.replace("_", ".") + " um" if unit == "1/cm3" else suffix.upper().replace("_", "-")
+
+
 @cache
 def points() -> dict[str, Point]:
     """All points by name, suffixed ones included (`voltage_l1`)."""
     found: dict[str, Point] = {}
     for base, row in _table()["point"].items():
         for suffix in ("", *row.get("suffixes", ())):
-            label = "" if not suffix else " " + suffix.upper().replace("_", "-")
+            label = "" if not suffix else " " + _label(suffix, row["unit"])
             name = base if not suffix else f"{base}_{suffix}"
             found[name] = Point(
                 name=name,

@@ -117,6 +117,8 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"
     `kind` is the field (air, traffic, ...); `speaks` tells whether registers are polled (`modbus`) or bytes are
     a stream of their own (`push`: it talks by itself; `poll`: it is asked) decoded by `family`/`variant`.
     A Modbus device of family `sunspec` has rows with `field`: its registers are found on the device, not fixed.
+    A `duty` device sleeps between polls: each wakes it and waits `warmup_s` first.
+    `serial` is where its serial number stands: not what it is, but that it stays the same tells a replaced device.
     `every_s` is the period of polls, or of pushed frames, that windows expect; 0 marks an event stream.
     """
 
@@ -135,9 +137,11 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"
     variant: str = ""
     warmup_s: float = 0.0
     silence_s: float = 0.0
+    duty: bool = False
     wire: Wire = Wire()
     limits: Limits = Limits()
     fingerprint: tuple[Fingerprint, ...] = ()
+    serial: Fingerprint | None = None
     quirks: tuple[str, ...] = ()
 
     @property

@@ -18,6 +18,7 @@ from typing import Final
 
 import serial
 
+from drivers.alarm import Alarm
 from drivers.errors import LinkBusy, LinkError, LinkLost
 from drivers.inbox import Inbox
 from drivers.line import LineSettings, line
@@ -25,6 +26,8 @@ from drivers.line import LineSettings, line
 STUCK_S: Final = 5.0
 _READ_BYTES: Final = 4096
 _CFLAG: Final = 2
+_ISPEED: Final = 4
+_OSPEED: Final = 5
 _CC: Final = 6
 _BUSY: Final = (errno.EAGAIN, errno.EACCES, errno.EBUSY)
 
@@ -43,6 +46,7 @@ class SerialLink:
         self._port: serial.Serial | None = None
         self._fd = -1
         self._inbox: Inbox | None = None
+        self._alarm: Alarm | None = None
 
     async def open(self) -> None:
         """Open, lock, configure and flush the port; never blocks on it.
@@ -74,8 +78,36 @@ class SerialLink:
             port.close()
             raise LinkLost(f"gone while it was set up ({error})", endpoint=self.endpoint) from None
         loop = asyncio.get_running_loop()
-        self._port, self._fd, self._inbox = port, port.fileno(), Inbox(loop)
+        self._alarm = Alarm(loop)
+        self._port, self._fd, self._inbox = port, port.fileno(), Inbox(loop, self._alarm)
         loop.add_reader(self._fd, self._readable)
+
+    async def retune(self, baud: int) -> None:
+        """Go on at another speed once everything written has left; the next `open` returns to `line`.
+
+        Raises:
+            LinkLost: the port is gone.
+            LinkError: it cannot have this speed.
+        """
+        self._live()
+        speed = getattr(termios, f"B{baud}", None)
+        if speed is None:
+            raise LinkError(f"the port does not take {baud} Bd", endpoint=self.endpoint)
+        try:
+            await self._sent()
+            attributes = termios.tcgetattr(self._fd)
+            attributes[_ISPEED] = attributes[_OSPEED] = speed
+            termios.tcsetattr(self._fd, termios.TCSANOW, attributes)
+        except (OSError, termios.error) as error:
+            raise self._lose(f"gone while its speed was set ({error})") from None
+
+    async def _sent(self) -> None:
+        """Wait until the driver's buffer is empty (TIOCOUTQ), and for one character that the chip may still hold."""
+        waiting = array.array("i", [1])
+        async with asyncio.timeout(STUCK_S):
+            while waiting[0]:
+                fcntl.ioctl(self._fd, termios.TIOCOUTQ, waiting)
+                await asyncio.sleep(self.line.char_s)
 
     def receive_errors(self) -> tuple[int, int, int] | None:
         """Framing errors, parity errors and breaks that the driver has counted; None where it counts nothing.
@@ -123,6 +155,8 @@ class SerialLink:
         self._unwatch()
         if self._inbox is not None:
             self._inbox.lose(LinkLost("closed", endpoint=self.endpoint))
+        if self._alarm is not None:
+            self._alarm.close()
         port, self._port, self._inbox, self._fd = self._port, None, None, -1
         with suppress(OSError, termios.error, serial.SerialException):
             port.close()

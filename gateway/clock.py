@@ -15,6 +15,7 @@ HORIZON_MS: Final = BUILD_MS + 20 * 365 * 86_400_000  # nor 20 years later
 _ASK_AGAIN_NS: Final = 1_000_000_000  # the kernel is asked at most once a second
 _STA_UNSYNC: Final = 0x0040
 _TIME_ERROR: Final = 5
+RTC: Final = Path("/sys/class/rtc")
 SYNCHRONISED: Final = Path("/run/citygate-clock/synchronised")
 
 
@@ -24,6 +25,9 @@ class Clock(Protocol):
     def mono_ns(self) -> int:
         """Monotonic time in ns, on the same base as the event loop's `time()`."""
 
+    def asleep_ns(self) -> int:
+        """For how long the machine slept in this boot: monotonic time stands still meanwhile."""
+
     def wall_ms(self) -> int:
         """The operating system's UTC in ms, trusted or not."""
 
@@ -32,7 +36,7 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's clock, believed as `trust` says: "kernel" (NTP-synchronised), "system" (as it is)."""
+    """The machine's clock, believed as `trust` says: "kernel" (synchronised, or set by a battery clock), "system"."""
 
     def __init__(self, trust: str) -> None:
         self._trust = trust
@@ -43,12 +47,17 @@ class SystemClock:
         """CLOCK_MONOTONIC in ns; asyncio's loop runs on the same clock."""
         return time.monotonic_ns()
 
+    def asleep_ns(self) -> int:
+        """CLOCK_BOOTTIME, which counts sleep too, less CLOCK_MONOTONIC; read in this order it is never too much."""
+        boot_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        return max(0, boot_ns - time.monotonic_ns())
+
     def wall_ms(self) -> int:
         """UTC in ms."""
         return time.time_ns() // 1_000_000
 
     def trusted(self) -> bool:
-        """Inside the sanity window, and synchronised once since the start where `trust` is "kernel".
+        """Inside the sanity window, and where `trust` is "kernel" synchronised once since the start, or set at boot.
 
         A kernel that loses its time servers says so after some hours; the clock runs on as true as it was, and
         whatever steps it is seen.
@@ -59,7 +68,7 @@ class SystemClock:
             return True
         now_ns = time.monotonic_ns()
         if now_ns - self._asked_ns >= _ASK_AGAIN_NS:
-            self._asked_ns, self._synchronised = now_ns, kernel_synchronised()
+            self._asked_ns, self._synchronised = now_ns, kernel_synchronised() or set_by_battery()
         return self._synchronised
 
 
@@ -70,10 +79,15 @@ class FakeClock:
         self.offset_ms = wall_ms - mono_ns // 1_000_000
         self.now_ns = mono_ns
         self.trust = trust
+        self.slept_ns = 0
 
     def mono_ns(self) -> int:
         """The time it was turned to, in ns."""
         return self.now_ns
+
+    def asleep_ns(self) -> int:
+        """As it was told; whoever lets it sleep moves `offset_ms` too."""
+        return self.slept_ns
 
     def wall_ms(self) -> int:
         """UTC in ms, moving with `now_ns`; `offset_ms` is stepped by tests."""
@@ -106,6 +120,22 @@ def kernel_synchronised() -> bool:
     if state == -1:  # the service's sandbox forbids even asking
         return SYNCHRONISED.exists()
     return state != _TIME_ERROR and not timex.status & _STA_UNSYNC
+
+
+def set_by_battery(clocks: Path = RTC) -> bool:
+    """Whether the kernel took its time at boot from a hardware clock (sysfs: `hctosys` of one of them is 1).
+
+    A hardware clock without a battery begins in 1970 or 2000: the sanity window keeps it out.
+    """
+    try:
+        return any(path.read_text(encoding="ascii").strip() == "1" for path in clocks.glob("rtc*/hctosys"))
+    except OSError:
+        return False
+
+
+def stamp_ms(clock: Clock) -> int:
+    """UTC in ms where it is trusted, else 0: not known."""
+    return clock.wall_ms() if clock.trusted() else 0
 
 
 def boot_id() -> str:

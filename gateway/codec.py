@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import cache, lru_cache
 from typing import Any, Final, TypeAlias
@@ -27,7 +27,10 @@ WINDOW: Final = 2
 EVENT: Final = 3
 DEAD: Final = 4
 UNDATED: Final = 5
+SCHEMAS: Final = 6  # descriptions moved out of the marks (gateway.schemas)
+REQUEUED: Final = 7  # the dead letter at a position was sent again and taken (gateway.replay)
 _HEAD: Final = struct.Struct("<IBBHIqI")  # schema, flags, rev, epoch random, epoch count, t_ms, seq
+HEAD_BYTES: Final = _HEAD.size
 _PREV: Final = struct.Struct("<IHI")  # epoch count, epoch random, seq
 _CODED: Final = 1
 _FIRST: Final = 2
@@ -37,7 +40,7 @@ _ERROR: Final = struct.Struct("<f")  # t_err_s, behind the codes
 _HELD: Final = struct.Struct("<I16sq")  # schema (0: an event), boot id, monotonic ns
 _CODES: Final = tuple(int(code) for code in Code)
 _INDEX: Final = {code: index for index, code in enumerate(_CODES)}
-_MARK: Final = "schema:"
+SCHEMA_MARK: Final = "schema:"
 Undated: TypeAlias = Event | tuple[Series, tuple[float, ...], tuple[int, ...]]
 """An event, or values and codes of a series, whose wall time is not known yet."""
 _pack = msgspec.msgpack.Encoder().encode
@@ -54,20 +57,29 @@ def _doubles(count: int) -> struct.Struct:
 
 
 class Codec:
-    """Encodes records of known series; decodes any record whose schema was ever marked in this journal."""
+    """Encodes records of known series; decodes any record whose schema the journal still describes.
+
+    `find` gives a description that is no mark any more; `retired` are numbers of series that the present config does
+    not have, `revived` those of them that were encoded again (gateway.schemas sets and reads all three).
+    """
 
     def __init__(self, marks: Mapping[str, bytes]) -> None:
+        self.find: Callable[[int], bytes | None] = lambda _number: None
+        self.retired: set[int] = set()
+        self.revived: set[int] = set()
         self._series: dict[int, Series] = {}
         self._ids: dict[Series, int] = {}
-        for name, blob in marks.items():
-            if name.startswith(_MARK):
-                self._learn(_series_from(blob), blob)
+        self._described = {
+            int(name.removeprefix(SCHEMA_MARK), 16): blob
+            for name, blob in marks.items()
+            if name.startswith(SCHEMA_MARK)
+        }
 
     def schema_marks(self, series: Series) -> tuple[str, bytes]:
         """The mark that keeps `series` readable: its name and bytes."""
         blob = _blob_of(series)
         self._learn(series, blob)
-        return f"{_MARK}{self._ids[series]:08x}", blob
+        return f"{SCHEMA_MARK}{self._ids[series]:08x}", blob
 
     def _learn(self, series: Series, blob: bytes) -> None:
         number = zlib.crc32(blob)
@@ -95,7 +107,7 @@ class Codec:
 
     def _head(self, record: Record, series: Series | None, flags: int) -> bytes:
         count, random = _epoch_numbers(record.epoch)
-        number = 0 if series is None else self._ids[series]
+        number = 0 if series is None else self._number(series)
         return _HEAD.pack(number, flags, record.rev, random, count, record.t_ms, record.seq)
 
     def decode(self, kind: int, payload: bytes) -> Record:
@@ -135,7 +147,7 @@ class Codec:
             return _HELD.pack(0, boot, t_mono_ns) + _pack(_facts(what))
         series, values, codes = what
         numbers = _doubles(len(values)).pack(*values)
-        return _HELD.pack(self._ids[series], boot, t_mono_ns) + numbers + bytes([_INDEX[code] for code in codes])
+        return _HELD.pack(self._number(series), boot, t_mono_ns) + numbers + bytes([_INDEX[code] for code in codes])
 
     def held(self, payload: bytes) -> tuple[bytes, int, Undated]:
         """Boot id, monotonic ns and contents of an UNDATED entry; an event has t = 0. Raises `UnknownSchema`."""
@@ -148,11 +160,24 @@ class Codec:
         codes = tuple(_CODES[index] for index in payload[_HELD.size + 8 * size :])
         return boot, t_mono_ns, (series, values, codes)
 
+    def _number(self, series: Series) -> int:
+        number = self._ids[series]
+        if number in self.retired:
+            self.revived.add(number)
+        return number
+
     def _known(self, number: int) -> Series:
-        try:
-            return self._series[number]
-        except KeyError:
-            raise UnknownSchema(f"schema {number:08x}") from None
+        found = self._series.get(number)
+        if found is None:
+            blob = self._described.get(number)
+            if blob is None:
+                blob = self.find(number)
+                self.retired.add(number)
+            if blob is None:
+                raise UnknownSchema(f"schema {number:08x}")
+            found = self._series[number] = _series_from(blob)
+            self._ids[found] = number
+        return found
 
 
 def t_ms_of(payload: bytes) -> int:

@@ -1,6 +1,6 @@
 """The composition root: builds every object, owns the only top-level TaskGroup, handles signals.
 
-Reading `build` from top to bottom is reading the gateway: clock, journal, pipeline, sinks, wires, socket.
+Reading `Daemon.__init__` from top to bottom is reading the gateway: clock, journal, pipeline, sinks, wires, socket.
 """
 
 from __future__ import annotations
@@ -9,42 +9,41 @@ import asyncio
 import logging
 import secrets
 import signal
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
 from drivers.device import Pushing
 from gateway import __version__
-from gateway.clock import Clock, SystemClock, boot_id
+from gateway.alarms import Alarms
+from gateway.archive import keep_sealed, open_archive
+from gateway.clock import Clock, SystemClock, boot_id, stamp_ms
 from gateway.codec import Codec
 from gateway.config import Bus
-from gateway.config.duration import bytes_per_second, seconds
+from gateway.config.duration import bytes_per_second, seconds, size_bytes
 from gateway.config.load import Loaded
-from gateway.figures import Figures
+from gateway.desk import AGAIN, Desk
+from gateway.fitting import fitted
 from gateway.health import Health, journal_facts, record_line
+from gateway.heard import Heard
 from gateway.history import history
 from gateway.inventory import described, inventory
-from gateway.journal.log import open_journal
 from gateway.lanes import Lanes
 from gateway.ledger import Filter, Ledger
 from gateway.local import LocalSocket
 from gateway.notify import notify, watchdog_s
 from gateway.numbers import next_epoch
-from gateway.pipeline import Pipeline
 from gateway.poller import PolledWire, PushWire, Station, Wire
 from gateway.pulse import Pulse
-from gateway.quality import Judge, Overrides
 from gateway.reading import Event
 from gateway.record import Record
+from gateway.replay import Replay
 from gateway.retention import Retention
 from gateway.shipper import Shipper
 from gateway.sinks import SinkDown, Site
 from gateway.sinks.registry import make_sink
 from gateway.steering import Steering
-from gateway.window import Windows
-from gateway.window.registers import moduli
 from gateway.wiring import wiring
 
 LOG: Final = logging.getLogger("citygate")
@@ -55,33 +54,29 @@ STALLED_S: Final = 30.0
 class Daemon:
     """A gateway, built from its config. `run` returns when `stop` was called."""
 
-    def __init__(self, loaded: Loaded, *, clock: Clock, dry_run: bool = False) -> None:
+    def __init__(self, loaded: Loaded, *, clock: Clock, dry_run: bool = False, command: Sequence[str] = ()) -> None:
         config = loaded.config
         self.clock = clock
         self.state_dir = Path(config.gateway.state_dir)
         self.items = inventory(config, profiles_dir=loaded.profiles_dir)
-        self.journal = open_journal(self.state_dir / "journal", stamp=clock.wall_ms)
+        self.journal = open_archive(
+            self.state_dir / "journal",
+            cap_bytes=size_bytes(config.journal.cap),
+            stamp=partial(stamp_ms, clock),
+        )
         codec = Codec(self.journal.marks)
         self.epoch = next_epoch(self.journal.marks, secrets.token_hex(2))
         self.series = tuple(series for item in self.items for series in item.series.values())
-        self.pipeline = self._fitted(loaded, codec)
+        self.pipeline = fitted(loaded, self.items, clock=clock, journal=self.journal, codec=codec, epoch=self.epoch)
         self.site = self._site(loaded)
         self.shippers = () if dry_run else tuple(self._shipper(name, loaded, codec) for name in config.sink)
         self.wires = tuple(self._wire(name, bus) for name, bus in config.bus.items())
         self.health = self._health()
-        self.local = LocalSocket(
-            self.state_dir / "citygate.sock", snapshot=self.health.snapshot, answer=self._answer
-        )  # fmt: skip
+        self.local = LocalSocket(self.state_dir / "citygate.sock", snapshot=self.health.snapshot, answer=self._answer)
+        self.alarms = Alarms(config, self.items, clock=clock, journal=self.journal, tell=self.pipeline.event)
         self.pipeline.listeners += [*(shipper.offer for shipper in self.shippers), self.health.note, self._publish]
-        retention = Retention(
-            journal=self.journal,
-            codec=codec,
-            lanes={shipper.name: shipper.lanes for shipper in self.shippers},
-            tell=self.pipeline.event,
-        )
-        self.pulse = Pulse(
-            pipeline=self.pipeline, journal=self.journal, shippers=self.shippers, retention=retention, clock=clock
-        )  # fmt: skip
+        self.pipeline.listeners += [self.alarms.note]  # the last: it may journal an event of its own
+        self.pulse = self._pulse(loaded, codec)
         self.steering = Steering(
             wires=self.wires,
             shippers=self.shippers,
@@ -90,30 +85,24 @@ class Daemon:
             rest=self.rest,
             history=partial(history, journal=self.journal, codec=codec),
         )
+        self.desk = Desk(command, event=self.pipeline.event, now_ms=clock.wall_ms, stop=self.stop)
         self._pollers: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
 
-    def _fitted(self, loaded: Loaded, codec: Codec) -> Pipeline:
-        """The pipeline, with quality, windows and figures in it."""
-        max_wait_s = seconds(loaded.config.clock.max_wait)
-        pipeline = Pipeline(
-            clock=self.clock, journal=self.journal, codec=codec, epoch=self.epoch, boot=boot_id(), max_wait_s=max_wait_s
+    def _pulse(self, loaded: Loaded, codec: Codec) -> Pulse:
+        retention = Retention(
+            journal=self.journal,
+            codec=codec,
+            lanes={shipper.name: shipper.lanes for shipper in self.shippers},
+            tell=self.pipeline.event,
+            keep_ms=round(seconds(loaded.config.journal.keep) * 1000),
         )
-        zone = ZoneInfo(loaded.config.gateway.timezone or "UTC")
-        options = {item.id: item.config.options for item in self.items}
-        thresholds = {
-            series.id: Overrides.of(series, warmup_s=item.profile.warmup_s, options=item.config.options)
-            for item in self.items
-            for series in item.series.values()
-        }
-        known = {s.id: moduli(item.profile, s.part) for item in self.items for s in item.series.values()}
-        pipeline.fit(
-            self.series,
-            judge=Judge(self.series, thresholds),
-            windows=Windows(self.series, loaded.config.windows.lengths, zone=zone, moduli=known),
-            attach=Figures(self.series, options).attach,
-        )
-        return pipeline
+        pulse = Pulse(
+            pipeline=self.pipeline, journal=self.journal, shippers=self.shippers, retention=retention, clock=self.clock
+        )  # fmt: skip
+        pulse.period_s = seconds(loaded.config.journal.commit)
+        pulse.remember = Heard(self.journal, self.wires, hurry=self.pipeline.urgent).mark
+        return pulse
 
     def _site(self, loaded: Loaded) -> Site:
         gateway = loaded.config.gateway
@@ -138,7 +127,7 @@ class Daemon:
         chosen = Filter(config, personal=personal)
         blob = self.journal.marks.get(f"sink:{name}")
         start = self.journal.next if config.start == "now" else self.journal.first
-        ledger = Ledger(low=start) if blob is None else Ledger.from_bytes(blob)
+        ledger = Ledger(low=start, since=start) if blob is None else Ledger.from_bytes(blob)
         lanes = Lanes(ledger=ledger, chosen=chosen, journal=self.journal, codec=codec)
         if blob is not None:
             lost = lanes.resume()
@@ -150,6 +139,9 @@ class Daemon:
         rate = 0.0 if config.backfill_rate is None else bytes_per_second(config.backfill_rate)
         shipper = Shipper(name, sink=sink, lanes=lanes, backfill_bytes_s=rate)
         shipper.bury = self.pipeline.bury
+        shipper.replay = Replay(
+            journal=self.journal, codec=codec, ledger=ledger, chosen=chosen, note=self.pipeline.note
+        )  # fmt: skip
         shipper.say = self._say("sink")
         return shipper
 
@@ -204,6 +196,8 @@ class Daemon:
             self.local.publish({"record": {**record_line(record), "epoch": record.epoch}})
 
     async def _answer(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        if request.get("ask") in {"live-code", "unlock", "desk"}:
+            return await self.desk.answer(request)
         return await self.steering.answer(request)
 
     def stop(self) -> None:
@@ -215,8 +209,9 @@ class Daemon:
         for wire in self.wires:
             wire.start_grid(self.clock.wall_ms())
         await self.local.open()
-        tasks = {"pulse": self.pulse.run, "health": self._report, "watchdog": self._watchdog}
-        tasks |= {f"ship:{shipper.name}": shipper.run for shipper in self.shippers}
+        tasks = {"pulse": self.pulse.run, "health": self._report, "watchdog": self._watchdog, "recall": self._remember}
+        tasks["seal"] = partial(keep_sealed, self.journal)
+        tasks |= {"alarms": self.alarms.run, **{f"ship:{one.name}": one.run for one in self.shippers}}
         try:
             async with asyncio.TaskGroup() as group:
                 self._pollers = [group.create_task(_forever(w.run), name=f"poll:{w.name}") for w in self.wires]
@@ -224,7 +219,8 @@ class Daemon:
                 notify("READY=1")
                 LOG.info("citygate %s is %s, epoch %s", __version__, self.site.gateway, self.epoch)
                 await self._stopping.wait()
-                notify("STOPPING=1")
+                if not self.desk.again:
+                    notify("STOPPING=1")
                 await self.rest()
                 for task in others:
                     task.cancel()
@@ -252,6 +248,12 @@ class Daemon:
                         LOG.debug("sink %s missed a health report: %s", shipper.name, down)
             await asyncio.sleep(HEALTH_S)
 
+    async def _remember(self) -> None:
+        """Open windows and rolling figures out of the journal, beside the polling."""
+        while not self.pipeline.remember():
+            await asyncio.sleep(0)
+        await self._stopping.wait()
+
     async def _watchdog(self) -> None:
         """Fed by progress alone: the pulse has committed, and every wire's task has shown a sign of life."""
         every_s = watchdog_s()
@@ -274,19 +276,25 @@ async def _forever(work: Callable[[], Awaitable[None]]) -> None:
         await asyncio.sleep(1.0)
 
 
-async def _main(loaded: Loaded, *, once: bool, dry_run: bool) -> int:
-    daemon = Daemon(loaded, clock=SystemClock(loaded.config.clock.trust), dry_run=dry_run)
+def _held() -> None:
+    """Never called: a signal that comes while the gateway is built waits for the loop, and finds `stop` there."""
+
+
+async def _main(loaded: Loaded, *, once: bool, dry_run: bool, command: Sequence[str]) -> int:
     loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, _held)
+    daemon = Daemon(loaded, clock=SystemClock(loaded.config.clock.trust), dry_run=dry_run, command=command)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, daemon.stop)
     if not once:
         await daemon.run()
-        return 0
+        return AGAIN if daemon.desk.again else 0
     ended = asyncio.create_task(daemon.steering.once(daemon.series, end=daemon.stop), name="once")
     await daemon.run()
     return await ended
 
 
-def run(loaded: Loaded, *, once: bool = False, dry_run: bool = False) -> int:
-    """The daemon as a process; returns its exit code. Raises `JournalError` where its state cannot be opened."""
-    return asyncio.run(_main(loaded, once=once, dry_run=dry_run))
+def run(loaded: Loaded, *, once: bool = False, dry_run: bool = False, command: Sequence[str] = ()) -> int:
+    """The daemon as a process; its exit code, or `AGAIN`. Raises `JournalError` where its state cannot be opened."""
+    return asyncio.run(_main(loaded, once=once, dry_run=dry_run, command=command))

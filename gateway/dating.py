@@ -56,7 +56,7 @@ class Dating:
         self._codec = codec
         self._boot = boot_bytes(boot)
         self._max_wait_ns = int(max_wait_s * 1e9)
-        self._started_ns = clock.mono_ns()
+        self._started_ns = self._now_ns()
         self._low, self._last, self._runs = 0, -1, dict[bytes, int]()
         self._known: _Known | None = None
         self._wall_ms, self._moved_ns = -1, 0
@@ -77,7 +77,8 @@ class Dating:
         return moves and BUILD_MS <= wall_ms <= HORIZON_MS and self._clock.trusted()
 
     def hold(self, t_mono_ns: int, what: Undated) -> int:
-        """Journal it without a wall time; returns its position."""
+        """Journal it without a wall time; returns its position. Kept on the scale that counts sleep too."""
+        t_mono_ns += self._clock.asleep_ns()
         position = self._journal.append(UNDATED, self._codec.hold(self._boot, t_mono_ns, what=what))
         if not self.waiting:
             self._low = position
@@ -126,8 +127,11 @@ class Dating:
             self._runs = dict(runs)
             self._known = None if known is None else _Known(*known)
 
+    def _now_ns(self) -> int:
+        return self._clock.mono_ns() + self._clock.asleep_ns()
+
     def _offset_ms(self) -> int:
-        return self._clock.wall_ms() - self._clock.mono_ns() // _MS
+        return self._clock.wall_ms() - self._now_ns() // _MS
 
     def _date(self, entry: Entry, *, trusted: bool) -> Dated | None:
         """The entry dated; None where it has to wait on."""
@@ -135,14 +139,13 @@ class Dating:
             boot, t_mono_ns, what = self._codec.held(entry.payload)
         except UnknownSchema as error:
             return Dated(entry.payload, None, lost=str(error))
-        now_ns = self._clock.mono_ns()
-        waited_ns = now_ns - (t_mono_ns if boot == self._boot else self._started_ns)
+        waited_ns = self._now_ns() - (t_mono_ns if boot == self._boot else self._started_ns)
         if not trusted and waited_ns <= self._max_wait_ns:
             return None
         t_ms, error_s = self._interval(boot, t_mono_ns, trusted=trusted)
         if error_s > ERROR_MAX_S or not BUILD_MS <= t_ms <= HORIZON_MS:
             return Dated(entry.payload, what, lost="its time can never be known to within an hour")
-        held_ns = t_ms * _MS - self._offset_ms() * _MS  # on the present boot's scale, for windows
+        held_ns = (t_ms - self._offset_ms()) * _MS - self._clock.asleep_ns()  # on the loop's scale, for windows
         return Dated(entry.payload, what, t_ms, held_ns, error_s if error_s >= 1.0 else None)
 
     def _interval(self, boot: bytes, t_mono_ns: int, *, trusted: bool) -> tuple[int, float]:

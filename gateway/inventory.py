@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from drivers.profile import Profile, load
+from gateway.calibration import MORE_DIGITS, told
 from gateway.config import Config, Device
 from gateway.config.duration import seconds
 from gateway.reading import Series
@@ -44,7 +45,10 @@ def _item(name: str, device: Device, profiles_dir: Path | None) -> Item:
     kind = device.kind or profile.kind
     series = {}
     for part in _parts(device, profile):
-        points = profile.points(part)
+        points = tuple(
+            replace(point, digits=point.digits + MORE_DIGITS) if point.name in device.calibration else point
+            for point in profile.points(part)
+        )
         ident = f"{name}-{part}" if part else name
         series[part] = Series(ident, name, kind, points, every_ms, part, profile.id)
     return Item(name, device, profile, every_s, series)
@@ -66,7 +70,7 @@ def _limits(device: Device) -> dict[str, dict[str, float]]:
 
 def described(items: tuple[Item, ...]) -> dict[str, dict[str, Any]]:
     """What `{device}/meta` tells beside the series: name, location, serial, profile version, lane."""
-    told: dict[str, dict[str, Any]] = {}
+    found: dict[str, dict[str, Any]] = {}
     for item in items:
         for part, series in item.series.items():
             facts: dict[str, Any] = {
@@ -76,8 +80,10 @@ def described(items: tuple[Item, ...]) -> dict[str, dict[str, Any]]:
                 "profile_version": item.profile.version,
                 "limits": _limits(item.config),
             }
+            if item.config.calibration:
+                facts["calibration"] = told(item.config.calibration)
             if part.startswith("lane"):
                 number = part.removeprefix("lane")
                 facts["lane"] = {"n": int(number), "name": item.config.lanes.get(number, {})}
-            told[series.id] = facts
-    return told
+            found[series.id] = facts
+    return found

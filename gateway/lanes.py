@@ -17,9 +17,10 @@ from collections import deque
 from dataclasses import replace
 from typing import Final
 
-from gateway.codec import EVENT, RAW, WINDOW, Codec, UnknownSchema
+from gateway.booking import Booking
+from gateway.codec import Codec
 from gateway.journal import Journal
-from gateway.ledger import MAX_RANGES, Filter, Ledger
+from gateway.ledger import MAX_RANGES, Filter, Ledger, values_of
 from gateway.record import Record
 from gateway.sinks import Fate, Parcel
 
@@ -28,26 +29,22 @@ NEVER: Final = 1 << 20  # no queue comes near it: LIVE_MAX, the window and a chu
 CHUNK_BYTES: Final = 65536
 FIRST_RATE: Final = 30_000.0  # values/s that an unknown sink is trusted with (design truth 4)
 SHORT_S: Final = 2.0
-RECORDS: Final = (RAW, WINDOW, EVENT)
 
 
-class Lanes:
+class Lanes(Booking):
     """Feeds one sink from the journal and from memory, and books every fate."""
 
     def __init__(self, *, ledger: Ledger, chosen: Filter, journal: Journal, codec: Codec) -> None:
-        self.ledger = ledger
-        self.unsettled: dict[int, Record] = {}
+        super().__init__(ledger=ledger, chosen=chosen, journal=journal, codec=codec)
         self.rate = FIRST_RATE  # values/s that the sink last sustained
         self.values_per_record = 10.0
-        self._filter = chosen
-        self._journal = journal
-        self._codec = codec
         self._live: deque[Parcel] = deque(maxlen=NEVER)
         self._held: deque[Parcel] = deque(maxlen=NEVER)
         self._amended: deque[Parcel] = deque(maxlen=NEVER)
         self._back: deque[Parcel] = deque(maxlen=NEVER)
         self._queued: set[int] = set()
-        self._parked: dict[int, Record] = {}
+        self._gaps: list[tuple[int, int]] | None = None
+        self._gone: set[int] = set()  # of what is queued here, what the journal let go of
         self._open = False
         self._live_from = 0
         self._scan = -1
@@ -80,9 +77,9 @@ class Lanes:
             self.ledger.finish(position, position + 1)
             return
         self.ledger.selected += 1
-        self.values_per_record += 0.01 * (_values(record) - self.values_per_record)
+        self.values_per_record += 0.01 * (values_of(record) - self.values_per_record)
         if self._filter.thinned(record):
-            self.ledger.counts["sampled"] += 1
+            self.ledger.book(position, "sampled")
             self.ledger.finish(position, position + 1)
         elif self._open:
             self._enqueue(Parcel(position, record))
@@ -115,6 +112,7 @@ class Lanes:
         for lane in (self._live, self._held, self._amended, self._back):
             lane.clear()
         self._queued.clear()
+        self._gone.clear()
 
     def live(self, limit: int) -> list[Parcel]:
         """Up to `limit` parcels of the live lane, in order; held ones once they are committed."""
@@ -140,7 +138,9 @@ class Lanes:
 
     def _hand_out(self, parcel: Parcel, taken: list[Parcel]) -> None:
         self._queued.discard(parcel.position)
-        if not self._elsewhere(parcel.position):
+        if parcel.position in self._gone:
+            self._gone.discard(parcel.position)
+        elif not self._elsewhere(parcel.position):
             self.unsettled[parcel.position] = parcel.record
             taken.append(parcel)
 
@@ -155,6 +155,8 @@ class Lanes:
             return False
         end = min(self._live_from, self._journal.committed) if self._open else self._journal.committed
         if self._scan >= end:
+            if self._unreadable:
+                self._book_unreadable()
             if not self._open and len(self.ledger.done) < MAX_RANGES:
                 self._go_live()
             return False
@@ -163,6 +165,8 @@ class Lanes:
             if entry.position >= end:
                 self._scan = end
                 return True
+            if entry.position > self._scan:
+                self._pass(self._scan, entry.position)
             record = self._undone(entry.position, entry.kind, payload=entry.payload)
             if record is not None:
                 self._back.append(Parcel(entry.position, replace(record, late=True)))
@@ -170,6 +174,29 @@ class Lanes:
         if not entries:
             self._scan = end
         return True
+
+    def _pass(self, first: int, end: int) -> None:
+        """Nothing stands at [first, end) any more: let go of and booked, or damaged and yet to be written off."""
+        if self._gaps is not None:
+            self._gaps.append((first, end))
+        elif not any(damage.first < end and first <= damage.last for damage in self._journal.damages):
+            self.ledger.finish(first, end)
+
+    def hold_gaps(self) -> None:
+        """The journal lets go of entries now: until `release_gaps`, what is missing is not taken as booked."""
+        self._gaps = []
+
+    def release_gaps(self) -> None:
+        """All of it has been told by `dropped`."""
+        gaps, self._gaps = self._gaps or [], None
+        for first, end in gaps:
+            self._pass(first, end)
+
+    def dropped(self, position: int, record: Record | None, *, finish: bool = True) -> bool:
+        """See Booking; what waits here in memory is not handed out any more."""
+        if not finish and (position in self._queued or (self._back and position <= self._back[-1].position)):
+            self._gone.add(position)
+        return super().dropped(position, record, finish=finish)
 
     def _go_live(self) -> None:
         """The backlog is done up to the last commit; the little behind it goes into the live lane, then life."""
@@ -192,16 +219,6 @@ class Lanes:
             self.ledger.finish(position, position + 1)
         return record
 
-    def _wanted(self, kind: int, payload: bytes, *, book: bool = True) -> Record | None:
-        if kind not in RECORDS:
-            return None
-        try:
-            record = self._codec.decode(kind, payload)
-        except UnknownSchema:
-            self.ledger.counts["dead"] += book  # nobody can read it any more
-            return None
-        return record if self._filter.selects(record) and not self._filter.thinned(record) else None
-
     def settle(self, position: int, fate: Fate) -> Record | None:
         """Book a fate; returns the record, or None where it was not out. AGAIN parks it."""
         record = self.unsettled.pop(position, None)
@@ -210,7 +227,7 @@ class Lanes:
         if fate is Fate.AGAIN:
             self._parked[position] = record
         else:
-            self.ledger.counts[fate.value] += 1
+            self.ledger.book(position, fate.value)
             self.ledger.finish(position, position + 1)
         return record
 
@@ -234,65 +251,3 @@ class Lanes:
         if self._open and self._caught_up:
             self._scan = self.ledger.low
             self._live_from = self._journal.next
-
-    def dropped(self, position: int, record: Record | None) -> bool:
-        """The journal lets go of this entry; true where this sink selected it and never had it."""
-        if self.ledger.settled(position):
-            return False
-        self.unsettled.pop(position, None)
-        self._parked.pop(position, None)
-        lost = record is not None and self._filter.selects(record) and not self._filter.thinned(record)
-        self.ledger.counts["dropped"] += lost
-        self.ledger.finish(position, position + 1)
-        return lost
-
-    def write_off(self, *holes: tuple[int, int]) -> int:
-        """What cannot be read in these [first, end) is dropped; returns how many it was. Reads all that waits."""
-        before = self.ledger.waiting
-        for first, end in holes:
-            self.ledger.finish(first, end)
-            for position in [p for p in (*self.unsettled, *self._parked) if first <= p < end]:
-                self.unsettled.pop(position, None)
-                self._parked.pop(position, None)
-        lost = max(0, before - self._count(self.ledger.low))
-        self.ledger.counts["dropped"] += lost
-        return lost
-
-    def resume(self) -> int:
-        """After a start: agree with the journal as it is. Returns how many selected records it has lost meanwhile.
-
-        Entries behind the mark (a torn commit keeps them; a sink that was away never saw them) are counted as
-        selected; what the journal no longer holds is dropped; another selection in the config is counted anew.
-        """
-        ledger, journal = self.ledger, self._journal
-        if ledger.chosen != self._filter.fingerprint:
-            self.recount()
-            return 0
-        ledger.selected += self._count(max(ledger.upto, journal.first))
-        return self.write_off((ledger.low, journal.first)) if ledger.low < journal.first else 0
-
-    def recount(self) -> None:
-        """Count `selected` anew from the journal: for a sink that starts at the oldest, or whose selection changed."""
-        self.ledger.finish(self.ledger.low, self._journal.first)
-        self.ledger.selected = sum(self.ledger.counts.values()) + self._count(self.ledger.low)
-
-    def _count(self, start: int) -> int:
-        """Selected records without a fate from `start` on. Reads all of it."""
-        count, at = 0, max(start, self._journal.first)
-        while entries := self._journal.read(at, limit_bytes=1 << 20):
-            for entry in entries:
-                if not self.ledger.settled(entry.position):
-                    count += self._wanted(entry.kind, entry.payload, book=False) is not None
-            at = entries[-1].position + 1
-        return count
-
-    def state_bytes(self) -> bytes:
-        """The ledger for a journal mark, with the place and the selection that it speaks of."""
-        self.ledger.upto = self._journal.next
-        self.ledger.chosen = self._filter.fingerprint
-        return self.ledger.to_bytes()
-
-
-def _values(record: Record) -> int:
-    values = getattr(record.body, "values", None)
-    return 6 if values is None else len(values)

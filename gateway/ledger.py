@@ -20,6 +20,7 @@ from gateway.reading import Event
 from gateway.record import Record
 
 MAX_RANGES: Final = 512  # with more, the shipper opens no second lane: ranges grow by at most one send window then
+MAX_UNHEARD: Final = 64
 FATES: Final = ("delivered", "unheard", "sent", "dead", "sampled", "dropped")
 
 
@@ -71,11 +72,19 @@ def _matches(name: str, patterns: tuple[str, ...]) -> bool:
     return chosen
 
 
+def values_of(record: Record) -> int:
+    """About how many values a record carries."""
+    values = getattr(record.body, "values", None)
+    return 6 if values is None else len(values)
+
+
 @dataclass(slots=True)
 class Ledger:
     """Positions below `low` have their fate; so have those inside `done`, sorted half-open ranges above it.
 
-    `upto` is the journal's next position when the state was marked, `chosen` the fingerprint of the selection then.
+    `upto` is the journal's next position when the state was marked, `chosen` the fingerprint of the selection then;
+    `since` the first position that this sink was ever to have. `unheard` holds the ranges in which records went to a
+    broker without a subscriber; of more than MAX_UNHEARD the two nearest become one, which then holds heard ones too.
     """
 
     low: int
@@ -85,6 +94,9 @@ class Ledger:
     size_bytes: int = 0
     upto: int = 0
     chosen: str = ""
+    since: int = 0
+    unheard: list[tuple[int, int]] = field(default_factory=list)
+    unheard_open: bool = False
 
     @property
     def waiting(self) -> int:
@@ -113,14 +125,58 @@ class Ledger:
                 merged.append((start, stop))
         self.done = merged
 
+    def book(self, position: int, fate: str) -> None:
+        """Count a fate; those that nobody heard are remembered by their place."""
+        self.counts[fate] += 1
+        if fate == "unheard":
+            self._note_unheard(position)
+        elif fate == "delivered" and self.unheard and position >= self.unheard[-1][1]:
+            self.unheard_open = False
+
+    def _note_unheard(self, position: int) -> None:
+        ranges = self.unheard
+        if self.was_unheard(position):
+            return
+        if ranges and self.unheard_open and position >= ranges[-1][0]:
+            ranges[-1] = (ranges[-1][0], max(ranges[-1][1], position + 1))
+            return
+        ranges.append((position, position + 1))
+        ranges.sort()
+        self.unheard_open = ranges[-1][0] == position
+        if len(ranges) > MAX_UNHEARD:
+            at = min(range(len(ranges) - 1), key=lambda i: ranges[i + 1][0] - ranges[i][1])
+            ranges[at : at + 2] = [(ranges[at][0], ranges[at + 1][1])]
+
+    def was_unheard(self, position: int) -> bool:
+        """Whether this position went out unheard, as far as the ranges tell."""
+        index = bisect_right(self.unheard, (position, 1 << 62)) - 1
+        return index >= 0 and position < self.unheard[index][1]
+
+    def heard(self, position: int) -> None:
+        """An unheard one was sent again, and this time somebody listened."""
+        if not self.was_unheard(position) or not self.counts["unheard"]:
+            return
+        self.counts["unheard"] -= 1
+        self.counts["delivered"] += 1
+        if not self.counts["unheard"]:
+            self.unheard.clear()
+
     def to_bytes(self) -> bytes:
         """The state for a journal mark."""
         facts = [1, self.low, self.selected, self.counts, self.done, self.size_bytes, self.upto, self.chosen]
+        facts += [self.since, self.unheard, self.unheard_open]
         return msgspec.msgpack.encode(facts)
 
     @classmethod
     def from_bytes(cls, blob: bytes) -> Ledger:
         """The state of a journal mark."""
-        _version, low, selected, counts, done, size_bytes, upto, chosen = msgspec.msgpack.decode(blob)
+        _version, low, selected, counts, done, size_bytes, upto, chosen, *more = msgspec.msgpack.decode(blob)
         known = dict.fromkeys(FATES, 0) | counts
-        return cls(low, selected, known, [(first, end) for first, end in done], size_bytes, upto, chosen)
+        since, unheard, unheard_open = more or (0, [], False)
+        return cls(
+            low, selected, known, _ranges(done), size_bytes, upto, chosen, since, _ranges(unheard), unheard_open
+        )  # fmt: skip
+
+
+def _ranges(pairs: list[list[int]]) -> list[tuple[int, int]]:
+    return [(first, end) for first, end in pairs]

@@ -41,6 +41,7 @@ class Loan:
 
     async def work(self, serve: Callable[[], Awaitable[None]]) -> None:
         """Run `serve` until it ends or the wire is lent. Raises `LinkBusy` then, and what `serve` raises."""
+        self.check()  # it may have been lent while the link was being opened
         task = self._work = asyncio.ensure_future(serve())
         try:
             await asyncio.wait([task])

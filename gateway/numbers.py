@@ -15,10 +15,14 @@ import msgspec
 
 from gateway.codec import EVENT, RAW, WINDOW, Codec, UnknownSchema
 from gateway.journal import Journal
+from gateway.reading import Aggregate
 from gateway.record import Record
 
 MARK: Final = "numbers"
 NEAR_MS: Final = 1000  # two records of nearly the same moment keep their order: the later one gets the next free time
+FIRSTS: Final = 1000  # windows of one device and stream that can still be amended: an hour and ten minutes of 5 s
+MARK_EVERY: Final = 512  # entries: a start reads what came after the mark, so it need not be written with each commit
+LINES_MAX: Final = 4096  # of devices that are gone, the longest ago are forgotten beyond
 BEFORE_MS: Final = 60_000  # how far below a time in question the journal's times are learned with it
 
 Key = tuple[str, str]
@@ -43,6 +47,8 @@ class Numbers:
         self._issued: dict[Key, set[int]] = {}
         self._learned_ms: dict[Key, int] = {}
         self._before: dict[Key, tuple[str, int]] = {}
+        self._firsts: dict[Key, dict[int, tuple[str, int]]] = {}
+        self._marked = -1
         upto = self._recall(journal.marks)
         self._catch_up(upto)
 
@@ -121,19 +127,32 @@ class Numbers:
         except UnknownSchema:
             return None
 
-    def peek(self, device: str, stream: str, *, rev: int) -> tuple[int, tuple[str, int] | None]:
-        """The number that the next record gets (an amended one: the present number), and `prev` for the first."""
+    def peek(self, device: str, stream: str, *, t_ms: int, rev: int) -> tuple[str, int, tuple[str, int] | None]:
+        """Epoch and number that the next record gets, and `prev` for the first of an epoch.
+
+        An amended one has those of its first issue: it replaces that record as a whole, and no number goes missing.
+        """
         key = device, stream
         line = self._line(key)
         if rev:
-            return line.seq, None
-        return line.seq + 1, self._before.get(key) if line.seq == 0 else None
+            return *self._firsts.get(key, {}).get(t_ms, (self.epoch, line.seq)), None
+        return self.epoch, line.seq + 1, self._before.get(key) if line.seq == 0 else None
+
+    def first_issue(self, record: Record) -> None:
+        """Remember epoch and number of a window record, for amendments of it."""
+        firsts = self._firsts.setdefault((record.device, record.stream), {})
+        firsts[record.t_ms] = record.epoch, record.seq
+        if len(firsts) > FIRSTS:
+            del firsts[next(iter(firsts))]
 
     def issue(self, record: Record) -> None:
         """The record is in the journal: its number and time are taken."""
         key = record.device, record.stream
         line = self._line(key)
-        line.seq = max(line.seq, record.seq)
+        if not record.rev:
+            line.seq = max(line.seq, record.seq)
+            if isinstance(record.body, Aggregate):
+                self.first_issue(record)
         if record.t_ms > line.top_ms:  # above everything again
             self._issued.pop(key, None)
             self._learned_ms.pop(key, None)
@@ -142,10 +161,21 @@ class Numbers:
         line.top_ms = max(line.top_ms, record.t_ms)
 
     def mark(self) -> None:
-        """Set the mark; called before each commit, so it speaks of exactly what is committed."""
+        """Set the mark where it is due; called before each commit, so it speaks of exactly what is committed."""
+        if self._marked >= self._journal.first and self._journal.next - self._marked < MARK_EVERY:
+            return
+        self._marked = self._journal.next
+        self._forget()
         lines = {"/".join(key): (line.seq, line.top_ms) for key, line in self._lines.items()}
         before = {"/".join(key): last for key, last in self._before.items() if not self._line(key).seq}
         self._journal.mark(MARK, msgspec.msgpack.encode([1, self.epoch, lines, before, self._journal.next]))
+
+    def _forget(self) -> None:
+        """Lines of devices that say nothing any more, the longest ago first, where there are too many."""
+        quiet = sorted((line.top_ms, key) for key, line in self._lines.items() if not line.seq)
+        for _, key in quiet[: max(0, len(self._lines) - LINES_MAX)]:
+            del self._lines[key]
+            self._before.pop(key, None)
 
 
 def _key(name: str) -> Key:

@@ -1,4 +1,4 @@
-"""Sample to journaled record: stamp, judge, window, number, append; the one path that every value takes.
+"""Sample to journaled record: stamp, judge, number, append, then window; the one path that every value takes.
 
 Synchronous and without I/O of its own: the daemon drives it with samples and ticks, the history replay with a
 clock it turns by hand.
@@ -6,21 +6,23 @@ clock it turns by hand.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 import msgspec
 
 from drivers.sample import Code, Sample
-from gateway.clock import Clock, rfc3339
+from gateway.clock import BUILD_MS, HORIZON_MS, Clock, rfc3339
 from gateway.codec import DEAD, UNDATED, Codec, Undated
 from gateway.dating import Dated, Dating
 from gateway.journal import Journal
 from gateway.journal.errors import JournalFull
 from gateway.numbers import Numbers
 from gateway.reading import Aggregate, Event, Reading, Series
+from gateway.recall import Index, Recall
 from gateway.record import Body, Record
+from gateway.schemas import Schemas
 
 GIVE_SAMPLE: Final = 50  # held entries that are dated with each new one, and with each tick
 GIVE_TICK: Final = 2000
@@ -42,6 +44,9 @@ class Windows(Protocol):
 
     def close(self, now_ms: int) -> list[Aggregate]:
         """The windows that are complete by now."""
+
+    def stepped(self, now_ms: int) -> None:
+        """The clock was stepped to now."""
 
 
 Listener = Callable[[int, Record | None], None]
@@ -88,9 +93,14 @@ class Pipeline:
         self._windows: Windows | None = None
         self._attach: Callable[[Aggregate], Aggregate] = lambda aggregate: aggregate
         self._numbers = Numbers(journal=journal, codec=codec, epoch=epoch)
+        self._schemas = Schemas(journal=journal, codec=codec)
         self._refused: dict[tuple[str, str], _Refused] = {}
         self._dating = Dating(clock=clock, journal=journal, codec=codec, boot=boot, max_wait_s=max_wait_s)
-        self._offset_ms: int | None = None
+        self._before: tuple[int, int] | None = None  # ms: offset of the wall clock, and sleep
+        self._told = 0
+        self._recall: Recall | None = None
+        self._unissued: list[Aggregate] = []
+        self._index = Index(journal)
 
     def fit(
         self,
@@ -99,13 +109,19 @@ class Pipeline:
         judge: Judge | None = None,
         windows: Windows | None = None,
         attach: Callable[[Aggregate], Aggregate] | None = None,
+        recall: Recall | None = None,
     ) -> None:
-        """Put the rooms in place: the judge, the windows, and what attaches indicators to aggregates."""
+        """Put the rooms in place: the judge, the windows, and what attaches indicators to aggregates.
+
+        With a `recall` no window takes a reading or closes until `remember` has walked through it.
+        """
         self._judge = judge
         self._windows = windows
         self._attach = attach or self._attach
-        for one in series:
-            self._journal.mark(*self._codec.schema_marks(one))
+        self._recall = recall
+        if recall is not None:
+            recall.record = self._numbers.first_issue
+        self._schemas.fit(series)
 
     def take(self, series: Series, sample: Sample) -> None:
         """One sample of one series: at once where the clock is trusted, else held in the journal until it is."""
@@ -145,8 +161,17 @@ class Pipeline:
         if self._judge is not None:
             reading = self._judge.judge(reading)
         self._append(ident, "raw", reading)
-        if self._windows is not None:
+        if self._windows is not None and self._recall is None:  # a recall takes it from the journal
             self._windows.add(reading)
+
+    def remember(self) -> bool:
+        """One slice of the recall; whether it is over, and windows go on as if the gateway had never stopped."""
+        if self._recall is not None:
+            found = self._recall.step()
+            if found is None:
+                return False
+            self._recall, self._unissued = None, found
+        return True
 
     def _digits_of(self, series: Series) -> tuple[int, ...]:
         found = self._digits.get(series)
@@ -155,15 +180,26 @@ class Pipeline:
         return found
 
     def _watch_steps(self) -> None:
-        offset_ms = self._clock.wall_ms() - self._clock.mono_ns() // 1_000_000
-        before, self._offset_ms = self._offset_ms, offset_ms
-        if before is not None and abs(offset_ms - before) > STEP_MS:
-            text = {"en": f"The clock was stepped by {(offset_ms - before) / 1000:+.3f} s",
-                    "th": f"นาฬิกาถูกปรับ {(offset_ms - before) / 1000:+.3f} วินาที"}  # fmt: skip
-            self.event(Event(
-                "_gateway", self._clock.wall_ms(), f"clock-{self.epoch}-{offset_ms}", "clock", "CG-CLK-02", "info",
-                text=text, body={"step_s": (offset_ms - before) / 1000},
-            ))  # fmt: skip
+        """Tell of a step of the wall clock, and of sleep, against the loop's time; each once."""
+        asleep_ms = self._clock.asleep_ns() // 1_000_000
+        offset_ms = self._clock.wall_ms() - self._clock.mono_ns() // 1_000_000 - asleep_ms
+        before, self._before = self._before, (offset_ms, asleep_ms)
+        if before is None:
+            return
+        step_s, slept_s = (offset_ms - before[0]) / 1000, (asleep_ms - before[1]) / 1000
+        if abs(step_s) * 1000 > STEP_MS:
+            text = {"en": f"The clock was stepped by {step_s:+.3f} s", "th": f"นาฬิกาถูกปรับ {step_s:+.3f} วินาที"}
+            if self._windows is not None:
+                self._windows.stepped(self._clock.wall_ms())
+            self._tell_time("CG-CLK-02", text, {"step_s": step_s})
+        if slept_s * 1000 > STEP_MS:
+            text = {"en": f"The machine slept for {slept_s:.1f} s", "th": f"เครื่องหลับไป {slept_s:.1f} วินาที"}
+            self._tell_time("CG-CLK-03", text, {"slept_s": slept_s})
+
+    def _tell_time(self, code: str, text: Mapping[str, str], body: Mapping[str, object]) -> None:
+        self._told += 1
+        ident = f"clock-{self.epoch}-{self._told}"
+        self.event(Event("_gateway", self._clock.wall_ms(), ident, "clock", code, "info", text=text, body=body))
 
     def tick(self) -> None:
         """Date what is held, then close the windows that are complete; none before the clock is trusted."""
@@ -171,12 +207,23 @@ class Pipeline:
             self._give(GIVE_TICK)
         if self._dating.waiting or not self._dating.trusted():
             return
+        self._watch_steps()
         self._tell_refused()
-        closed = self._windows.close(self._clock.wall_ms()) if self._windows else ()
-        for aggregate in closed:
-            device, stream = aggregate.series.id, aggregate.stream
-            if aggregate.rev or not self._numbers.taken(device, stream, t_ms=aggregate.start_ms):
-                self._append(device, stream, self._attach(aggregate))
+        now_ms = self._clock.wall_ms()
+        if self._windows is None or self._recall is not None:
+            return
+        self._index.note(now_ms)
+        unissued, self._unissued = self._unissued, []
+        for aggregate in (*unissued, *self._windows.close(now_ms)):
+            self._issue(aggregate)
+
+    def _issue(self, aggregate: Aggregate) -> None:
+        """Into the journal with its figures, where its time is sane and it was not issued before."""
+        device, stream, start_ms = aggregate.series.id, aggregate.stream, aggregate.start_ms
+        if not BUILD_MS <= start_ms < aggregate.end_ms <= HORIZON_MS:
+            return
+        if aggregate.rev or not self._numbers.taken(device, stream, t_ms=start_ms):
+            self._append(device, stream, self._attach(aggregate))
 
     def event(self, event: Event) -> None:
         """Journal an event; it is committed within 100 ms. Before the clock is trusted it waits, as samples do."""
@@ -207,16 +254,18 @@ class Pipeline:
         kind, payload = self._codec.encode(record)
         self._bury([sink, reason, kind, payload])
 
+    def note(self, kind: int, payload: bytes) -> None:
+        """Keep an entry that no sink wants."""
+        self._tell(self._journal.append(kind, payload), None)
+
     def _bury(self, letter: list[object]) -> None:
         self._tell(self._journal.append(DEAD, msgspec.msgpack.encode([1, *letter])), None)
 
     def _append(self, device: str, stream: str, body: Body) -> None:
         rev = body.rev if isinstance(body, Aggregate) else 0
         t_ms = body.start_ms if isinstance(body, Aggregate) else body.t_ms
-        seq, prev = self._numbers.peek(device, stream, rev=rev)
-        record = Record(
-            device, stream, t_ms, self.epoch, seq, body, rev=rev, prev=prev, estimated=self._estimated
-        )  # fmt: skip
+        epoch, seq, prev = self._numbers.peek(device, stream, t_ms=t_ms, rev=rev)
+        record = Record(device, stream, t_ms, epoch, seq, body, rev=rev, prev=prev, estimated=self._estimated)
         try:
             position = self._journal.append(*self._codec.encode(record))
         except JournalFull:
@@ -235,6 +284,7 @@ class Pipeline:
         """Set the marks of last numbers and of what is held; called before each commit: they cover just that."""
         self._dating.save()
         self._numbers.mark()
+        self._schemas.prune()
 
 
 def _back_dated(one: Dated, series: Series, values: tuple[float, ...], codes: tuple[int, ...]) -> Reading:

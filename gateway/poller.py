@@ -1,149 +1,26 @@
-"""One owner task per wire: plans, paces, asks, listens, hands samples on; decides what a failure means.
-
-Knows neither sinks nor disk. A lost wire is reopened with a full-jitter wait of at most 5 s; meanwhile its devices
-give failed samples at their usual times: "no data" is data.
-"""
+"""One owner task per wire: plans, paces, asks, listens, hands samples on; decides what a failure means."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import random
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, Protocol
+from collections.abc import Awaitable, Sequence
+from typing import Final
 
-from drivers.device import Acknowledging, Excusing, Polled, Pushing
+from drivers.device import Acknowledging, Excusing, Polled, Pushing, Slow
 from drivers.errors import LinkError
-from drivers.link import Link, SerialLink
+from drivers.link import Link, SerialLink, TcpLink
 from drivers.sample import FIRST_BAD, Code, Sample
-from gateway.due import choose
-from gateway.lending import Loan
-from gateway.reading import Series
+from gateway.due import choose, lay_out, misplaced, wake_s
 from gateway.station import Station
-from gateway.traffic import Traffic
+from gateway.wire import LOG, Say, Take, Way, Wire
 
 __all__ = ["PolledWire", "PushWire", "Station", "Way", "Wire"]
 
-LOG: Final = logging.getLogger("citygate.poll")
-REOPEN_S: Final = 5.0
-PHASE: Final = 0.25  # polls fall a quarter of a period behind the wall clock's slot, away from its borders
+LAY_OUT_S: Final = 60.0  # between two changes of the places in a period
 ASKS: Final = 8  # technicians' reads that may wait for one wire
-
-
-class Way(Protocol):
-    """What every wire opens and closes: a link, or a Modbus master around one."""
-
-    endpoint: str
-
-    async def open(self) -> None:
-        """Open and lock it. Raises `LinkError`."""
-
-    async def close(self) -> None:
-        """Close it; harmless when it is not open."""
-
-
-Take = Callable[[Series, Sample], None]
-Say = Callable[[str, str, str, str], None]
-
-
-class Wire:
-    """What polled and listening wires have in common: opening, losing, reopening, and handing samples on."""
-
-    def __init__(self, name: str, *, way: Way, stations: Sequence[Station], take: Take, say: Say) -> None:
-        self.name = name
-        self.way = way
-        self.stations = tuple(stations)
-        self.state = "opening"
-        self.fact = ""
-        self.beat_s = 0.0  # loop time of the last sign of life of this task, for the watchdog
-        self._take = take
-        self._say = say
-        self._failures = 0
-        self._traffic = Traffic()
-        self.loan = Loan(way.endpoint)
-        self.undeclared: Callable[[Station, str], None] = lambda _station, _part: None
-
-    async def run(self) -> None:
-        """Until cancelled: open, serve, and on loss wait and open again."""
-        while True:
-            try:
-                self.loan.check()
-                await self.way.open()
-                self._up()
-                await self.loan.work(self.serve)
-            except LinkError as error:
-                self._down(error)
-            finally:
-                await self.way.close()
-            await self._absent(random.uniform(0.1, min(REOPEN_S, 0.5 * 2.0**self._failures)))  # noqa: S311 - jitter
-
-    async def serve(self) -> None:
-        """Use the open link. Raises `LinkError` when it is lost."""
-        raise NotImplementedError
-
-    def _up(self) -> None:
-        if self.state != "up":
-            LOG.info("wire %s: %s is open", self.name, self.way.endpoint)
-        if self.state == "down":
-            self._say(self.name, "CG-BUS-01", "cleared", f"{self.way.endpoint} is open again")
-        self.state, self.fact, self._failures = "up", "", 0
-        for station in self.stations:
-            station.proven = False
-
-    def _down(self, error: LinkError) -> None:
-        self._failures = min(self._failures + 1, 8)
-        if self.state != "down" or self.fact != error.fact:
-            LOG.warning("wire %s: %s", self.name, error)
-            self._say(self.name, "CG-BUS-01", "raised", str(error))
-        self.state, self.fact = "down", error.fact
-
-    async def _absent(self, wait_s: float) -> None:
-        """The wire is gone for `wait_s`: its devices fail on time."""
-        loop = asyncio.get_running_loop()
-        until_s = loop.time() + wait_s
-        while True:
-            self.beat_s = now_s = loop.time()
-            for station in self.stations:
-                if station.period_s and station.due_s <= now_s:
-                    station.failed += 1
-                    self.deliver(station, station.failure(now_s, Code.ABSENT))
-                    self.reschedule(station, now_s)
-            if now_s >= until_s:
-                return
-            due_s = min((s.due_s for s in self.stations if s.period_s), default=until_s)
-            await asyncio.sleep(max(0.0, min(until_s, due_s) - now_s))
-
-    def deliver(self, station: Station, samples: Sequence[Sample]) -> None:
-        """Hand samples on by part; a lane that is not declared is counted and reported, not published."""
-        for sample in samples:
-            series = station.series.get(sample.part)
-            if series is not None:
-                self._take(series, sample)
-                continue
-            if sample.part not in station.undeclared:
-                self.undeclared(station, sample.part)
-            station.undeclared[sample.part] = station.undeclared.get(sample.part, 0) + 1
-
-    def start_grid(self, wall_ms: int) -> None:
-        """Lay each station's schedule on the wall clock's slots, `PHASE` behind their start; monotonic from then on."""
-        now_s = asyncio.get_running_loop().time()
-        for station in self.stations:
-            if station.period_s:
-                into_s = (wall_ms / 1000.0) % station.period_s
-                station.due_s = now_s + (station.period_s * (1.0 + PHASE) - into_s) % station.period_s
-
-    def reschedule(self, station: Station, now_s: float) -> None:
-        """The next due time on the grid; periods that have passed meanwhile are missed, not caught up."""
-        station.due_s += station.period_s
-        if station.due_s <= now_s:
-            passed = int((now_s - station.due_s) / station.period_s) + 1
-            station.missed += passed
-            station.due_s += passed * station.period_s
-
-    def report(self) -> dict[str, Any]:
-        """The wire's part of health and of the snapshot."""
-        told = {"state": self.state, "endpoint": self.way.endpoint, **({"fact": self.fact} if self.fact else {})}
-        return told | self._traffic.report(self.way, self.stations, now_s=asyncio.get_running_loop().time())
+KEPT_S: Final = 0.5  # how soon after connecting a device server has handed over what it kept
+KEPT_GAP_S: Final = 0.05
+KEPT_MOST_S: Final = 2.0
 
 
 class PolledWire(Wire):
@@ -154,6 +31,7 @@ class PolledWire(Wire):
         self._asks: asyncio.Queue[tuple[Station, asyncio.Future[tuple[Sample, ...]]]] = asyncio.Queue(ASKS)
         self._asked = asyncio.Event()
         self._strangers: set[str] = set()
+        self._lay_out_s = 0.0
 
     async def serve(self) -> None:
         """Poll what is due, answer what is asked, else sleep."""
@@ -163,35 +41,37 @@ class PolledWire(Wire):
             if not self._asks.empty():
                 await self._answer()
                 continue
-            station, unasked = choose(self.stations, now_s)
-            for silent in unasked:
+            turn = choose(self.stations, now_s)
+            for silent in turn.expired:
                 silent.failed += 1
                 self.deliver(silent, silent.failure(now_s, Code.TIMEOUT))
                 self.reschedule(silent, now_s)
-            if station is not None:
-                await self._poll(station, _polled(station).poll)
-                self.reschedule(station, loop.time())
+            if turn.station is not None:
+                await self._poll(turn.station, _ask(turn.station, turn.limit_s))
+                self.reschedule(turn.station, loop.time())
                 continue
+            if now_s >= self._lay_out_s and misplaced(self.stations):
+                self._lay_out_s = now_s + LAY_OUT_S
+                lay_out(self.stations)
             self._asked.clear()
-            due_s = min((one.due_s for one in self.stations if one.due_s > now_s), default=now_s + 5.0)
-            timer = loop.call_at(min(due_s, now_s + 5.0), self._asked.set)
+            timer = loop.call_at(min(wake_s(self.stations, now_s), now_s + 5.0), self._asked.set)
             await self._asked.wait()
             timer.cancel()
 
-    async def _poll(self, station: Station, poll: Callable[[], Awaitable[tuple[Sample, ...]]]) -> tuple[Sample, ...]:
+    async def _poll(self, station: Station, poll: Awaitable[tuple[Sample, ...]]) -> tuple[Sample, ...]:
         loop = asyncio.get_running_loop()
         station.begin(loop.time())
-        if station.addressed is None or station.addressed.doubt_s():
-            station.tried_s = station.asked_s
-        samples = await poll()
+        if isinstance(station.device, Slow):
+            self.beat_s = loop.time() + station.device.longest_s  # until then its silence is no standstill
+        samples = await poll
         self._traffic.busy_s += loop.time() - station.asked_s
         station.polls += 1
-        if _heard(station, samples):
-            station.answered(loop.time())
-            if not station.proven and not await self._identified(station):
-                samples = station.failure(loop.time(), Code.ABSENT)
-        else:
+        heard = _heard(station, samples)
+        station.spent(loop.time(), answered=heard)
+        if not heard:
             station.failed += 1
+        elif not station.proven and not await self._identified(station):
+            samples = station.failure(loop.time(), Code.ABSENT)
         self.deliver(station, samples)
         return samples
 
@@ -208,9 +88,9 @@ class PolledWire(Wire):
 
     async def _answer(self) -> None:
         station, answer = self._asks.get_nowait()
-        poll = _polled(station).poll if station.addressed is None else station.addressed.poll_now
+        device = station.addressed
         try:
-            samples = await self._poll(station, poll)
+            samples = await self._poll(station, _polled(station).poll() if device is None else device.poll_now())
         except LinkError as error:
             answer.set_exception(error)
             raise
@@ -240,6 +120,8 @@ class PushWire(Wire):
         loop = asyncio.get_running_loop()
         (station,) = self.stations
         device = _pushing(station)
+        if isinstance(self.link, TcpLink):
+            await self._drop_kept()
         for command in device.start():
             await self.link.write(command)
         quiet_s = max(3.0 * station.every_s, station.silence_s, 2.0)
@@ -261,10 +143,33 @@ class PushWire(Wire):
                 station.due_s = max(station.due_s, heard_s + quiet_s)
                 self.reschedule(station, loop.time())
 
+    async def _drop_kept(self) -> None:
+        """Throw away what the device server kept while nobody was connected: it would be dated now.
+
+        That is what comes within `KEPT_S` of the connection, and goes on coming without a pause.
+        """
+        loop = asyncio.get_running_loop()
+        begin_s = loop.time()
+        dropped = 0
+        while (open_s := loop.time() - begin_s) < KEPT_MOST_S:
+            data, _ = await self.link.read(max(KEPT_GAP_S, KEPT_S - open_s))
+            dropped += len(data)
+            if not data and loop.time() - begin_s >= KEPT_S:
+                break
+        if dropped:
+            LOG.info("wire %s: %d bytes that %s had kept were dropped", self.name, dropped, self.way.endpoint)
+
     async def _acknowledge(self, device: Pushing) -> None:
         if isinstance(device, Acknowledging):
             while device.replies:
                 await self.link.write(device.replies.popleft())
+
+
+def _ask(station: Station, limit_s: float | None) -> Awaitable[tuple[Sample, ...]]:
+    """A poll; in the slack of others it gives up when that is over, where the device knows how."""
+    if station.addressed is None or limit_s is None:
+        return _polled(station).poll()
+    return station.addressed.poll_within(limit_s)
 
 
 def _heard(station: Station, samples: Sequence[Sample]) -> bool:

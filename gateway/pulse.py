@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Final
 
-from gateway.clock import Clock
+from gateway.clock import Clock, stamp_ms
 from gateway.journal import Journal
 from gateway.journal.errors import CommitFailed
 from gateway.pipeline import Pipeline
@@ -18,7 +19,6 @@ from gateway.retention import Retention
 from gateway.shipper import Shipper
 
 LOG: Final = logging.getLogger("citygate.journal")
-PULSE_S: Final = 1.0
 GATHER_S: Final = 0.05  # an event waits this long for others before its commit
 
 
@@ -36,6 +36,8 @@ class Pulse:
     ) -> None:
         self.beat_s = 0.0  # loop time of the last successful commit, for the watchdog
         self.fact = ""
+        self.period_s = 1.0
+        self.remember: Callable[[], None] = lambda: None  # sets further marks before each commit
         self._pipeline = pipeline
         self._journal = journal
         self._shippers = shippers
@@ -46,26 +48,38 @@ class Pulse:
 
     async def run(self) -> None:
         """Until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._keep(), name="keep")
+            await self._beats()
+
+    async def _keep(self) -> None:
+        """Retention beside the beats: writing a segment anew must not hold up a commit."""
+        while True:
+            await asyncio.sleep(self.period_s)
+            await self._retention.enforce(stamp_ms(self._clock))
+
+    async def _beats(self) -> None:
         while True:
             self._urgent.clear()
-            await self.beat()
+            await self.beat(keep=False)
             try:
-                async with asyncio.timeout(PULSE_S):
+                async with asyncio.timeout(self.period_s):
                     await self._urgent.wait()
                     await asyncio.sleep(GATHER_S)
             except TimeoutError:
                 continue
 
-    async def beat(self) -> None:
-        """Windows, commit, retention; and once more where the commit failed and retention made room."""
+    async def beat(self, *, keep: bool = True) -> None:
+        """Windows, commit, retention (with `keep`); and once more where the commit failed and retention made room."""
         self._pipeline.tick()
         failed = await self.commit()
-        if await self._retention.enforce(self._clock.wall_ms()) and failed:
+        if (keep or failed) and await self._retention.enforce(stamp_ms(self._clock)) and failed:
             await self.commit()
 
     async def commit(self) -> bool:
         """One group commit; whether it failed. It is told once, by an event, and tried again at the next pulse."""
         self._pipeline.mark_numbers()
+        self.remember()
         for shipper in self._shippers:
             self._journal.mark(f"sink:{shipper.name}", shipper.lanes.state_bytes())
         try:

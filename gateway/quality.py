@@ -8,23 +8,22 @@ The range of a point (`Point.valid`) is always checked; all else only where a th
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from math import inf, isfinite, nan
 from operator import le
 from statistics import median
 from sys import float_info
-from typing import Final, TypeAlias
+from typing import Final
 
 from drivers.points import Point
 from drivers.sample import FIRST_BAD, Code
+from gateway.calibration import Curve
+from gateway.config import options as known
+from gateway.crosscheck import Check, Leap, crossed, mark
 from gateway.reading import Reading, Series
 
-Check: TypeAlias = Callable[[Reading, list[int]], None]
-"""check(reading, codes): may raise codes in place with `_raise`. Checks with a memory are called once per reading."""
 SILENCES: Final = 3  # periods without an answer after which a device is taken to have been switched off
-PARTICLES: Final = ("pm1", "pm2_5", "pm4", "pm10")  # each size class holds the ones before it
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +45,24 @@ class Thresholds:
 
 @dataclass(frozen=True, slots=True)
 class Overrides:
-    """Thresholds of one series: by point name, `warmup_s` after it was switched on, and the power cross-check.
+    """Thresholds of one series: by point name, `warmup_s` after it was switched on, and the cross-checks.
 
-    `power_share`: V x I x PF and W of a phase may differ by this share of V x I (0.2 = 20 %) before they are suspect.
+    `power_share`: V x I x PF and W of a phase may differ by this share of V x I (0.2 = 20 %) before they are suspect;
+    `total_share`: a total and the sum of its parts by this share of the larger; `rated_kw`: the circuit's power.
+    `curves`: the calibration of a point.
     """
 
     points: Mapping[str, Thresholds]
     warmup_s: float = 0.0
     power_share: float | None = None
+    total_share: float | None = None
+    rated_kw: float | None = None
+    curves: Mapping[str, Curve] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, series: Series, *, warmup_s: float, options: Mapping[str, float]) -> Overrides:
+    def of(
+        cls, series: Series, *, warmup_s: float, options: Mapping[str, float], curves: Mapping[str, Curve] | None = None
+    ) -> Overrides:
         """From the profile's `warmup_s` and the device's options: `option_names` tells those that are known here.
 
         Options that belong to others (a gauge's `sensor_height`) are left alone.
@@ -66,16 +72,17 @@ class Overrides:
             points={name: rule for name, rule in rules.items() if rule != Thresholds()},
             warmup_s=options.get("warmup_s", warmup_s),
             power_share=options.get("power_share"),
+            total_share=options.get("total_share"),
+            rated_kw=options.get("rated_kw"),
+            curves={point.name: curves[point.name] for point in series.points if point.name in curves}
+            if curves
+            else {},
         )
 
 
 def option_names(series: Series) -> frozenset[str]:
-    """The device options that set thresholds: `warmup_s`, `power_share`, and `<point>_<threshold>` for each point.
-
-    Thresholds: `low` and `high` (in place of the profile's range), `stuck_s`, `jump_per_s`, `spike`.
-    """
-    rules = ("low", "high", "stuck_s", "jump_per_s", "spike")
-    return frozenset({"warmup_s", "power_share", *(f"{p.name}_{rule}" for p in series.points for rule in rules)})
+    """The device options that this series may have (gateway.config.options)."""
+    return known.names(point.name for point in series.points)
 
 
 def _thresholds(point: Point, options: Mapping[str, float]) -> Thresholds:
@@ -108,14 +115,10 @@ class Judge:
         return self._judges[reading.series.id].judge(reading)
 
 
-def _raise(codes: list[int], index: int, code: int) -> None:
-    codes[index] = max(codes[index], code)
-
-
 class _SeriesJudge:
-    """The checks of one series, in order."""
+    """The checks of one series, in order: range of what the device said, calibration, then what is left."""
 
-    __slots__ = ("_checks", "_highs", "_lows")
+    __slots__ = ("_checks", "_curves", "_highs", "_lows", "_step")
 
     def __init__(self, series: Series, given: Overrides) -> None:
         spans = [given.points[p.name].valid if p.name in given.points else None for p in series.points]
@@ -127,17 +130,23 @@ class _SeriesJudge:
             checks.append(_Warmup(series, given.warmup_s))
         for index, point in enumerate(series.points):
             checks += _checks_of(index, given.points.get(point.name, Thresholds()))
-        self._checks = (*checks, *_crossed(series, given))
+        checks += crossed(series, power_share=given.power_share, total_share=given.total_share)
+        leap = Leap.over(series, rated_kw=given.rated_kw)
+        self._checks: tuple[Check, ...] = tuple(checks) if leap is None else (*checks, leap)
+        self._curves = [(i, given.curves[p.name]) for i, p in enumerate(series.points) if p.name in given.curves]
+        self._step = [point.digits for point in series.points]
 
     def judge(self, reading: Reading) -> Reading:
         """All checks, in order; the range first, in bulk."""
         values = reading.values
         plain = not any(reading.codes) and all(map(le, self._lows, values)) and all(map(le, values, self._highs))
-        if plain and not self._checks:
+        if plain and not self._checks and not self._curves:
             return reading
         codes = list(reading.codes)
         if not plain:
             self._range(reading, codes)
+        if self._curves:
+            reading = replace(reading, values=self._calibrated(reading, codes))
         for check in self._checks:
             check(reading, codes)
         found = tuple(codes)
@@ -148,6 +157,21 @@ class _SeriesJudge:
         for index, (value, low, high) in enumerate(zip(reading.values, self._lows, self._highs, strict=True)):
             if not low <= value <= high and codes[index] < FIRST_BAD:
                 codes[index] = int(Code.RANGE if isfinite(value) else Code.SENTINEL)
+
+    def _calibrated(self, reading: Reading, codes: list[int]) -> tuple[float, ...]:
+        """True values of what was not rejected; a rejected number stays as the device said it.
+
+        What the certificate does not cover, and what leaves the device's range by it, is `calibration`.
+        """
+        values = list(reading.values)
+        for index, curve in self._curves:
+            if codes[index] >= FIRST_BAD:
+                continue
+            raw = values[index]
+            values[index] = true = round(curve.true(raw), self._step[index])
+            if curve.doubted(raw, reading.t_ms) or not self._lows[index] <= true <= self._highs[index]:
+                mark(codes, index, Code.CALIBRATION)
+        return tuple(values)
 
 
 def _checks_of(index: int, given: Thresholds) -> list[Check]:
@@ -177,7 +201,7 @@ class _Stuck:
         if value != self._value:
             self._value, self._since_ns = value, reading.t_mono_ns
         elif reading.t_mono_ns - self._since_ns > self._limit_ns:
-            _raise(codes, self._index, Code.STUCK)
+            mark(codes, self._index, Code.STUCK)
 
 
 class _Jump:
@@ -195,7 +219,7 @@ class _Jump:
         if self._last is not None and t_ns > self._last[1]:
             rate = abs(value - self._last[0]) / ((t_ns - self._last[1]) / 1e9)
             if rate > self._limit:
-                _raise(codes, self._index, Code.JUMP)
+                mark(codes, self._index, Code.JUMP)
         self._last = value, t_ns
 
 
@@ -215,7 +239,7 @@ class _Spike:
             return
         value = reading.values[self._index]
         if len(self._last) >= 3 and abs(value - median(self._last)) > self._limit:
-            _raise(codes, self._index, Code.JUMP)
+            mark(codes, self._index, Code.JUMP)
         self._last.append(value)
 
 
@@ -237,42 +261,4 @@ class _Warmup:
         self._last_ns = t_ns
         if t_ns - self._since_ns < self._limit_ns:
             for index in range(len(codes)):
-                _raise(codes, index, Code.WARMUP)
-
-
-def _crossed(series: Series, given: Overrides) -> list[Check]:
-    """Checks of points against each other."""
-    place = {point.name: index for index, point in enumerate(series.points)}
-    sizes = [place[name] for name in PARTICLES if name in place]
-    checks: list[Check] = [_nested(small, large) for small, large in pairwise(sizes)]
-    if given.power_share is not None:
-        for suffix in ("", "_l1", "_l2", "_l3"):
-            names = [name + suffix for name in ("voltage", "current", "power_factor", "power_active")]
-            if all(name in place for name in names):
-                checks.append(_powered([place[name] for name in names], given.power_share))
-    return checks
-
-
-def _nested(small: int, large: int) -> Check:
-    """A smaller size class cannot weigh more than a larger one that holds it."""
-
-    def check(reading: Reading, codes: list[int]) -> None:
-        if reading.values[small] > reading.values[large] and max(codes[small], codes[large]) < FIRST_BAD:
-            _raise(codes, small, Code.SUSPECT)
-            _raise(codes, large, Code.SUSPECT)
-
-    return check
-
-
-def _powered(columns: list[int], share: float) -> Check:
-    """V x I x PF against W of one phase; the sign of the power factor is a matter of convention."""
-
-    def check(reading: Reading, codes: list[int]) -> None:
-        if max(codes[column] for column in columns) >= FIRST_BAD:
-            return
-        volts, amperes, factor, watts = (reading.values[column] for column in columns)
-        if abs(abs(volts * amperes * factor) - abs(watts)) > share * abs(volts * amperes):
-            for column in columns:
-                _raise(codes, column, Code.SUSPECT)
-
-    return check
+                mark(codes, index, Code.WARMUP)

@@ -1,4 +1,7 @@
-"""What leaves the journal, and the account of it: confirmed history after its time, and, when full, the oldest.
+"""What leaves the journal, and the account of it: confirmed history after its time; when full, the least important.
+
+A full journal lets go first of what every sink had, the oldest first; then of raw readings, then of short windows and
+dead letters, then of the other windows, each time from the oldest segment that still holds some; then of the oldest.
 
 Whatever is dropped before every sink had it is counted per sink and named by a gap event with exact ranges. So is what
 the journal can no longer read: it is `dropped` in the ledger of each sink that had not had it, for a reason `corrupt`.
@@ -8,19 +11,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
 from gateway.clock import rfc3339
-from gateway.codec import EVENT, RAW, WINDOW, Codec, UnknownSchema
+from gateway.codec import DEAD, EVENT, RAW, WINDOW, Codec, UnknownSchema
 from gateway.journal import Damage, Entry, Journal
 from gateway.lanes import Lanes
-from gateway.reading import Event
+from gateway.reading import LENGTHS_S, Event
 from gateway.record import Record
 
 KEEP_MS: Final = 72 * 3_600_000
 SLICE: Final = 500  # entries accounted for before others get a turn
 CHUNK_BYTES: Final = 65536
+LEVELS: Final = (1, 2, 3)  # raw; windows below a quarter of an hour, and dead letters; all windows
+SHORT_S: Final = 900
 
 
 @dataclass(slots=True)
@@ -52,38 +58,77 @@ class Retention:
         self._tell = tell
         self._keep_ms = keep_ms
         self._damages: tuple[Damage, ...] = ()
+        self._turn = asyncio.Lock()
 
     async def enforce(self, now_ms: int) -> int:
-        """Drop what must go or may go, and write off what is damaged; returns how many segments went."""
-        went = 0
-        while self._journal.full or self._expired(now_ms):
-            oldest = self._journal.oldest_segment()
-            if oldest is None:
-                break
-            entries = await asyncio.to_thread(self._journal.drop_oldest)
-            went += 1
-            await self._account(entries, now_ms)
-            low = min((lanes.ledger.low for lanes in self._lanes.values()), default=oldest.last)
-            self._write_off([(low, oldest.last + 1)], now_ms)  # what stood there and could not be read
-        self._corrupt(now_ms)
-        return went
+        """Drop what must go or may go, and write off what is damaged; returns how often something went."""
+        async with self._turn:
+            went = 0
+            while self._journal.full or self._expired(now_ms):
+                oldest = self._journal.oldest_segment()
+                if oldest is None:
+                    break
+                with self._holding():
+                    if oldest.last < self._low(oldest.last) or not await self._thin(now_ms):
+                        entries = await asyncio.to_thread(self._journal.drop_oldest)
+                        await self._account(entries, now_ms)
+                if self._journal.first > oldest.first:
+                    holes = [(self._low(oldest.last), oldest.last + 1)]
+                    await self._write_off(holes, now_ms)  # what stood there and could not be read
+                went += 1
+            await self._corrupt(now_ms)
+            return went
+
+    @contextmanager
+    def _holding(self) -> Iterator[None]:
+        """Between the going of entries and their account no lane takes their places for booked."""
+        for lanes in self._lanes.values():
+            lanes.hold_gaps()
+        try:
+            yield
+        finally:
+            for lanes in self._lanes.values():
+                lanes.release_gaps()
+
+    def _low(self, otherwise: int) -> int:
+        """All sinks have had what stands below."""
+        return min((lanes.ledger.low for lanes in self._lanes.values()), default=otherwise)
+
+    async def _thin(self, now_ms: int) -> bool:
+        """Let go of the least important of the oldest segment that holds some; false where there is none."""
+        for level in LEVELS:
+            gone = await asyncio.to_thread(self._journal.thin, level, self._importance)
+            if gone is not None:
+                await self._account(gone, now_ms, finish=False)
+                return True
+        return False
+
+    def _importance(self, entry: Entry) -> int:
+        """0 goes first; 3 only with its whole segment."""
+        if entry.kind == RAW:
+            return 0
+        if entry.kind != WINDOW:
+            return 1 if entry.kind == DEAD else 3
+        record = self._record(entry)
+        return 1 if record is None or LENGTHS_S.get(record.stream, 0) < SHORT_S else 2
 
     def _expired(self, now_ms: int) -> bool:
         """Whether the oldest segment is confirmed by every sink and older than the retention time."""
-        low = min((lanes.ledger.low for lanes in self._lanes.values()), default=self._journal.next)
-        oldest = self._journal.oldest_segment()
-        return oldest is not None and oldest.last < low and now_ms - oldest.ended > self._keep_ms
+        low, oldest = self._low(self._journal.next), self._journal.oldest_segment()
+        if oldest is None or oldest.last >= low or not oldest.ended:  # 0: its clock was not trusted; the cap takes it
+            return False
+        return now_ms - oldest.ended > self._keep_ms
 
-    def _corrupt(self, now_ms: int) -> None:
+    async def _corrupt(self, now_ms: int) -> None:
         """Write off what the journal could not read since the last call (`damages` is a new tuple after new ones)."""
         known, self._damages = self._damages, self._journal.damages
         if known is self._damages:
             return
-        low = min((lanes.ledger.low for lanes in self._lanes.values()), default=self._journal.next)
+        low = self._low(self._journal.next)
         fresh = sorted({(damage.first, damage.last + 1) for damage in set(self._damages) - set(known)})
         holes = [hole for first, end in fresh if first < end > low for hole in self._holes(first, end)]
         if holes:
-            self._write_off(holes, now_ms)
+            await self._write_off(holes, now_ms)
 
     def _holes(self, at: int, end: int) -> Iterator[tuple[int, int]]:
         """The half-open ranges of [at, end) that cannot be read: many damages are told as one that spans them all."""
@@ -99,12 +144,14 @@ class Retention:
                 yield at, end
                 return
 
-    def _write_off(self, holes: list[tuple[int, int]], now_ms: int) -> None:
+    async def _write_off(self, holes: list[tuple[int, int]], now_ms: int) -> None:
         """Positions that will never come have their fate, and are told where a sink had wanted some of them."""
         lost = dict.fromkeys(self._lanes, 0)
         for sink, lanes in self._lanes.items():
             open_ = [(first, end) for first, end in holes if max(first, lanes.ledger.low) < end]
-            lost[sink] = lanes.write_off(*open_) if open_ else 0
+            if open_:
+                before, frozen = lanes.ledger.waiting, lanes.strike(open_)
+                lost[sink] = lanes.book_lost(before - await asyncio.to_thread(lanes.count, frozen))
         if any(lost.values()):
             self._tell(corrupt(holes, waiting=lost, now_ms=now_ms))
 
@@ -116,14 +163,14 @@ class Retention:
         except UnknownSchema:
             return None
 
-    async def _account(self, entries: Sequence[Entry], now_ms: int) -> None:
+    async def _account(self, entries: Sequence[Entry], now_ms: int, *, finish: bool = True) -> None:
         holes: dict[tuple[str, str, str, str], _Hole] = {}
         for number, entry in enumerate(entries, start=1):
             if number % SLICE == 0:
                 await asyncio.sleep(0)
             record = self._record(entry)
             for sink, lanes in self._lanes.items():
-                if lanes.dropped(entry.position, record) and record is not None:
+                if lanes.dropped(entry.position, record, finish=finish) and record is not None:
                     key = sink, record.device, record.stream, record.epoch
                     hole = holes.setdefault(key, _Hole(record.t_ms, record.t_ms, record.seq, record.seq))
                     hole.first_ms, hole.last_ms = min(hole.first_ms, record.t_ms), max(hole.last_ms, record.t_ms)

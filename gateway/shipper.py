@@ -10,6 +10,7 @@ from typing import Final
 
 from gateway.lanes import Lanes
 from gateway.record import Record
+from gateway.replay import Order, Replay
 from gateway.sinks import Fate, Parcel, Sink, SinkDown
 
 LOG: Final = logging.getLogger("citygate.ship")
@@ -34,6 +35,7 @@ class Shipper:
         self.fact = ""
         self.code = ""
         self.bury: Callable[[str, Record, str], None] = lambda _name, _record, _reason: None
+        self.replay: Replay | None = None
         self.say: Callable[[str, str, str, str], None] = lambda _name, _code, _state, _fact: None
         self._wake = asyncio.Event()
         self._backfill_bytes_s = backfill_bytes_s
@@ -57,6 +59,9 @@ class Shipper:
 
     def settle(self, position: int, fate: Fate, reason: str) -> None:
         """A parcel's fate, from the sink (see `gateway.sinks.Settle`)."""
+        if self.replay is not None and self.replay.settle(position, fate, reason):
+            self._wake.set()
+            return
         record = self.lanes.settle(position, fate)
         if record is None:
             return
@@ -86,6 +91,12 @@ class Shipper:
         self.lanes.rescan()
         self._wake.set()
 
+    def send_again(self, order: Order) -> None:
+        """Begin a replay."""
+        if self.replay is not None:
+            self.replay.begin(order)
+            self._wake.set()
+
     async def run(self) -> None:
         """Until cancelled. Every loss of the connection ends in a full-jitter wait of at most 30 s."""
         try:
@@ -100,6 +111,8 @@ class Shipper:
                     self._down(down)
                 finally:
                     self.lanes.abandon()
+                    if self.replay is not None:
+                        self.replay.abandon()
                     await self.sink.close()
                 await asyncio.sleep(self._wait_s(retry_s))
         finally:
@@ -154,7 +167,7 @@ class Shipper:
 
     def _next(self, now_s: float) -> tuple[list[Parcel], float]:
         """What to hand over now, or how long to sleep at most (s)."""
-        room = self.sink.window - self.lanes.in_hand
+        room = self.sink.window - self.lanes.in_hand - (0 if self.replay is None else self.replay.in_hand)
         if room <= 0:
             return [], 1.0
         wait_s = 1.0
@@ -167,6 +180,8 @@ class Shipper:
         # Half of the window stays free for live records while the backlog drains beside them.
         room = min(room - (self.sink.window // 2 if self.lanes.state == "both" else 0), BACKLOG_CHUNK, allowed)
         parcels = self.lanes.backlog(room) if room > 0 else []
+        if not parcels and room > 0 and self.replay is not None:
+            return self.replay.next(room), wait_s
         if self._backfill_bytes_s and self.lanes.state == "both":
             self._tokens -= len(parcels) * self._record_bytes()
         return parcels, min(wait_s, 0.05) if allowed <= 0 else wait_s

@@ -16,7 +16,10 @@ from gateway.reading import Series
 
 KEPT: Final = 256  # intervals kept for the percentiles
 ASK_EVENTS_S: Final = 1.0  # how often a device is asked for events that come when they will
-WEIGHT: Final = 0.25  # of the newest poll in the usual cost
+RECENT: Final = 32  # polls among which the longest is looked for
+STRANGE_S: Final = 20.0  # after so long a silence a device shows its identity before it is believed
+STRANGE_PERIODS: Final = 2.5
+FEW: Final = 8  # answered polls whose median is the usual cost
 
 
 @dataclass(slots=True)
@@ -24,9 +27,11 @@ class Station:
     """One device with its series by part and its figures.
 
     `period_s` is the distance of its polls: `every_s`, or `ASK_EVENTS_S` where an event stream has to be asked for.
-    `cost_s` is what an answered poll usually takes of the wire's time; `missed` counts periods that went by without a
-    poll, `failed` polls without a good value; `marks` are the fingerprints that held when it was last believed, and
-    `proven` is false from the loss of its wire until they hold again.
+    `need_s` is what an answered poll usually takes of the wire's time (0 before the first), `least_s` what the quickest
+    of late took, `worst_s` the longest, answered or not; `offset_s` and `place_s` are its place among the polls of a
+    period (`gateway.due`). `missed` counts periods that went by without a poll, `failed` polls without a good value,
+    `vain` says that the last was one; `marks` are the fingerprints that held when it was last believed, and `proven` is
+    false from the loss of its wire until they hold again.
     """
 
     id: str
@@ -36,16 +41,22 @@ class Station:
     silence_s: float = 0.0
     due_s: float = 0.0
     asked_s: float = 0.0
-    tried_s: float = 0.0
-    cost_s: float = 0.0
+    need_s: float = 0.0
+    least_s: float = 0.0
+    worst_s: float = 0.0
+    offset_s: float = 0.0
+    place_s: float = 0.0
+    vain: bool = False
     polls: int = 0
     failed: int = 0
     missed: int = 0
     heard_s: float | None = None
     undeclared: dict[str, int] = field(default_factory=dict)
     proven: bool = False
-    marks: frozenset[str] | None = None
+    marks: frozenset[tuple[str, str]] | None = None
     intervals_s: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT))
+    _costs_s: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
+    _answers_s: deque[float] = field(default_factory=lambda: deque(maxlen=FEW))
     period_s: float = field(init=False)
     addressed: Addressed | None = field(init=False)
 
@@ -71,22 +82,34 @@ class Station:
             self.intervals_s.append(now_s - self.asked_s)
         self.asked_s = now_s
 
-    def answered(self, now_s: float) -> None:
-        """The poll that began last has brought something."""
-        self.heard_s = now_s
-        spent_s = now_s - self.asked_s
-        self.cost_s = spent_s if not self.cost_s else self.cost_s + WEIGHT * (spent_s - self.cost_s)
+    def spent(self, now_s: float, *, answered: bool) -> None:
+        """The poll that began last is over; `answered`: it has brought something."""
+        self._costs_s.append(now_s - self.asked_s)
+        self.worst_s = max(self._costs_s)
+        self.vain = not answered
+        if answered:
+            if self.heard_s is not None and now_s - self.heard_s >= max(STRANGE_S, STRANGE_PERIODS * self.period_s):
+                self.proven = False  # long enough to have been replaced
+            self.heard_s = now_s
+            self._answers_s.append(now_s - self.asked_s)
+            ordered = sorted(self._answers_s)
+            self.least_s, self.need_s = ordered[0], ordered[len(ordered) // 2]
 
     def judge(self, findings: Sequence[Finding]) -> Finding | None:
         """Hold its fingerprints against those of before; the first that does not hold any more, or None.
 
         A mark that never held is not asked for: a compatible device of another make is still the one configured.
         """
-        held = frozenset(finding.means for finding in findings if finding.holds)
+        held = frozenset(_mark(finding) for finding in findings if finding.holds)
         if self.marks is None:
             self.marks = held
         self.proven = self.marks <= held
-        return next((one for one in findings if one.means in self.marks and not one.holds), None)
+        return next((one for one in findings if one.read and self._belied(one)), None)
+
+    def _belied(self, one: Finding) -> bool:
+        """Whether a mark that held before does not hold any more."""
+        before = {mark for mark in self.marks or () if mark[0] == one.means}
+        return bool(before) and not (one.holds and _mark(one) in before)
 
     def report(self) -> dict[str, Any]:
         """Its part of the wire's figures."""
@@ -96,3 +119,7 @@ class Station:
             told["interval_p50_s"] = round(ordered[len(ordered) // 2], 4)
             told["interval_p95_s"] = round(ordered[len(ordered) * 95 // 100], 4)
         return told
+
+
+def _mark(finding: Finding) -> tuple[str, str]:
+    return finding.means, finding.seen if finding.same else ""

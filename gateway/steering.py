@@ -11,6 +11,7 @@ from gateway.health import Health, record_line
 from gateway.pipeline import Pipeline
 from gateway.poller import PolledWire, Station, Wire
 from gateway.reading import Series
+from gateway.replay import Order, progress
 from gateway.shipper import Shipper
 
 READ_S: Final = 10.0
@@ -50,8 +51,8 @@ class Steering:
                 return self._health.report()
             case {"ask": "lend", "bus": str(bus), "for_s": float() | int() as for_s}:
                 return await self._lend(bus, float(for_s))
-            case {"ask": "history"}:
-                return await self._history(request)
+            case {"ask": "history" | "replay" as ask}:
+                return self._replay(request) if ask == "replay" else await self._history(request)
         return {"error": {"code": "CG-SYS-04", "fact": "the daemon does not know this question"}}
 
     async def drain(self, limit_s: float = DRAIN_S) -> None:
@@ -81,6 +82,20 @@ class Steering:
                 if station.id == device:
                     return await self._read_station(wire, station)
         return {"error": {"code": "CG-CFG-09", "fact": f"no device is called {device!r}"}}
+
+    def _replay(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Begin an order to send again (`from_ms`, `to_ms`, `unheard`, or `letters`); how far the last one is."""
+        sink = request.get("sink")
+        shipper = next((one for one in self._shippers if one.name == sink), None)
+        if shipper is None or shipper.replay is None:
+            return {"error": {"code": "CG-AUD-03", "fact": f"no sink is called {sink!r}"}}
+        match request:
+            case {"letters": list(letters)}:
+                shipper.send_again(Order(letters=tuple(one for one in letters if isinstance(one, int))))
+            case {"from_ms": int(from_ms), "to_ms": int(to_ms)}:
+                shipper.send_again(Order(from_ms, to_ms, unheard=bool(request.get("unheard"))))
+        order = shipper.replay.order
+        return {"state": shipper.state, "fact": shipper.fact, **({} if order is None else progress(order))}
 
     async def _lend(self, bus: str, for_s: float) -> Mapping[str, Any]:
         """Keep off a wire for `for_s` seconds; 0 takes it back. It is closed when the answer leaves."""

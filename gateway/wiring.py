@@ -9,7 +9,6 @@ from drivers.device import Polled, Pushing
 from drivers.line import LineSettings, line
 from drivers.link import Link, SerialLink, TcpLink
 from drivers.modbus.master import Master
-from drivers.modbus.plan import cost
 from drivers.modbus.polled import polled
 from drivers.uart.polled import PolledStream, Wire
 from drivers.uart.stream import StreamDevice
@@ -40,7 +39,7 @@ def wiring(bus: Bus, items: Sequence[Item], *, patience_s: float = 0.0) -> Wirin
         wire = Wire(link)
         return Wiring(link, link, tuple(_asked(item, wire) for item in items))
     master = Master(link, framing="tcp" if settings is None and bus.framing == "tcp" else "rtu", echo=bus.echo)
-    return Wiring(link, master, tuple(_registers(item, master, settings, patience_s) for item in items))
+    return Wiring(link, master, tuple(_registers(item, master, patience_s) for item in items))
 
 
 def _tcp(bus: Bus) -> Link:
@@ -58,12 +57,11 @@ def _asked(item: Item, wire: Wire) -> PolledStream:
     return PolledStream(wire, item.profile, unit=item.config.unit or 1, parts=parts)
 
 
-def _registers(item: Item, master: Master, settings: LineSettings | None, patience_s: float) -> Polled:
+def _registers(item: Item, master: Master, patience_s: float) -> Polled:
     return polled(
         master,
         item.profile,
         unit=item.config.unit or 1,
         parts=tuple(item.series),
-        price=cost(settings, item.profile.limits),
         patience_s=patience_s,
     )

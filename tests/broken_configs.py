@@ -15,6 +15,11 @@ state_dir = "{state}"
 trust = "kernel"
 max_wait = "24h"
 
+[journal]
+cap = "256 MB"
+keep = "72h"
+commit = "1s"
+
 [bus.rs485]
 kind = "serial"
 port = "/dev/serial/by-path/one"
@@ -144,6 +149,7 @@ class Broken:
 _TABLES = {
     "gateway": ["id", "city", "name", "location", "state_dir"],
     "clock": ["trust", "max_wait"],
+    "journal": ["cap", "keep", "commit"],
     "bus.rs485": ["kind", "port", "line"],
     "bus.plc": ["kind", "host", "port", "framing"],
     "device.feeder-2": ["bus", "profile", "unit", "every", "serial"],
@@ -186,9 +192,8 @@ def _with(header: str, key: str, value: str, *, name: str = "", code: str, hint:
 
 
 def _misspelled(key: str) -> str:
-    if len(key) < 5:
-        return key[0] + key[2] + key[1] + key[3:] if len(key) > 3 else key + key[-1]
-    wrong = key[:2] + key[3] + key[2] + key[4:]
+    at = 2 if len(key) > 4 else 1
+    wrong = key[:at] + key[at + 1 : at + 2] + key[at] + key[at + 2 :] if len(key) > 3 else key
     return wrong if wrong != key else key + key[-1]
 
 
@@ -276,8 +281,8 @@ _BAD_DURATIONS = ("1", "1 second", "s", "-1s", "0s", "1e3s", "1,5s", "1s ", "", 
 def _amounts():
     for bad in _BAD_DURATIONS:
         for header, key in (
-            ("device.chiller", "every"), ("clock", "max_wait"), ("sink.city", "keepalive"),
-            ("sink.platform", "raw_every"),
+            ("device.chiller", "every"), ("clock", "max_wait"), ("journal", "keep"), ("journal", "cap"),
+            ("sink.city", "keepalive"), ("sink.platform", "raw_every"),
         ):  # fmt: skip
             yield _with(header, key, f'"{bad}"', code="CG-CFG-18")
     for bad in ("64", "64 kB", "64 kb/s", "-1 kB/s", "0 B/s", "64 kB/min", "fast"):
@@ -287,6 +292,7 @@ def _amounts():
     for header, key, bad in (
         ("device.chiller", "every", "10ms"), ("device.chiller", "every", "2d"), ("sink.city", "keepalive", "1s"),
         ("sink.city", "keepalive", "19h"), ("clock", "max_wait", "31d"), ("clock", "max_wait", "100ms"),
+        ("journal", "commit", "6s"), ("journal", "cap", "15 MB"),
     ):  # fmt: skip
         yield _with(header, key, f'"{bad}"', code="CG-CFG-41")
 
@@ -485,7 +491,6 @@ def _sinks():
         '[sink.other]\nkind = "file"\npath = "/var/lib/citygate/archive.jsonl"\n\n[sink.archive]', "CG-CFG-42",
         'path = "/var/lib/citygate/archive.jsonl"\nformat',
     )  # fmt: skip
-    yield _with("sink.platform", "kind", '"sparkplug"', code="CG-CFG-62")
     yield _with("clock", "trust", '"rtc"', code="CG-CFG-66")
 
 

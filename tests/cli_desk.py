@@ -47,7 +47,27 @@ def said(capsys, *argv):
     capsys.readouterr()
     code = gateway.cli.call([str(word) for word in argv])
     captured = capsys.readouterr()
+    if "--json" in argv:
+        in_form(captured.out, [str(word) for word in argv])
     return Said(code, captured.out, captured.err)
+
+
+def in_form(out, words):
+    """Every line (or the one object) that a verb printed holds to the schema that is shipped for it."""
+    import json
+
+    from jsonschema import Draft202012Validator
+
+    from gateway.cli.forms import form
+    from gateway.cli.verbs import VERBS
+
+    at = next((n for n, word in enumerate(words) if word in VERBS), None)
+    verb = "status" if at is None else " ".join(word for word in words[at : at + 2] if not word.startswith("-"))
+    validator = Draft202012Validator(form(verb))
+    lines = [out] if out.startswith("{\n") else out.splitlines()
+    for line in lines:
+        faults = [f"{fault.json_path}: {fault.message}"[:300] for fault in validator.iter_errors(json.loads(line))]
+        assert faults == [], f"citygate {verb} --json: {line[:400]}"
 
 
 def site(folder, *, port=502, more=""):

@@ -1,12 +1,22 @@
 """A small NGSI-LD context broker for tests: batch upsert with merge, history by observedAt, and a script of replies."""
 
+import contextlib
 import http.server
 import json
+import socket
 import threading
 
 
 class _Door(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+
+    def setup(self):
+        super().setup()
+        self.server.owner.open.add(self.connection)
+
+    def finish(self):
+        self.server.owner.open.discard(self.connection)
+        super().finish()
 
     def do_POST(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -25,7 +35,7 @@ class ContextBroker:
     """`entities` by id (merged), `requests` as (headers, list of ids); `answer(entities)` may replace the reply."""
 
     def __init__(self, port=0):
-        self.entities, self.requests = {}, []
+        self.entities, self.requests, self.open = {}, [], set()
         self.answer = lambda _entities: None
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", port), _Door)
         self._server.daemon_threads = True
@@ -58,3 +68,6 @@ class ContextBroker:
     def __exit__(self, *_):
         self._server.shutdown()
         self._server.server_close()
+        for connection in list(self.open):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)

@@ -12,10 +12,10 @@ from pathlib import Path
 import paho.mqtt.client as mqtt
 from parts import Influx1, Mosquitto, poll
 
+from gateway.archive import open_archive
 from gateway.codec import EVENT, RAW, WINDOW, Codec
 from gateway.demo.servers import start_city, start_daemon
 from gateway.demo.site import Database, gateway_toml
-from gateway.journal.log import open_journal
 from gateway.local import ask
 from gateway.sinks.payload import Payload
 
@@ -113,7 +113,7 @@ class RunningSite:
 
     def journaled(self):
         """Every committed record of raw, windows and events, in order."""
-        journal = open_journal(self.folder / "state" / "journal")
+        journal = open_archive(self.folder / "state" / "journal")
         try:
             codec = Codec(journal.marks)
             found, at = [], journal.first

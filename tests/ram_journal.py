@@ -1,5 +1,9 @@
 """A journal in memory, for tests of what stands above it: the same interface, no disk, crashes on request."""
 
+from bisect import bisect_left
+from itertools import islice
+from operator import attrgetter
+
 from gateway.journal import Entry
 
 
@@ -14,6 +18,7 @@ class RamJournal:
         self.size_bytes = 0
         self.cap_bytes = 1 << 30
         self.full = False
+        self.reverted = False
         self._pending = {}
         self._segment = segment
 
@@ -29,15 +34,20 @@ class RamJournal:
         self.commit_now()
 
     def commit_now(self):
-        self.marks = {**self.marks, **self._pending}
+        self.marks = {name: data for name, data in {**self.marks, **self._pending}.items() if data}
         self._pending = {}
         self.committed = self.next
 
-    def read(self, start, *, limit_bytes):
+    def seek(self, stamp):
+        return self.first
+
+    def thin(self, level, importance):
+        return None
+
+    def read(self, start, *, limit_bytes, between=None):
         found, size = [], 0
-        for entry in self.entries:
-            if entry.position < start:
-                continue
+        begin = bisect_left(self.entries, start, key=attrgetter("position"))  # positions may have holes
+        for entry in islice(self.entries, begin, None):
             found.append(entry)
             size += len(entry.payload)
             if size >= limit_bytes:

@@ -72,10 +72,11 @@ class SimLink:
             back = data if tap.echo == "whole" else bytes(byte & 0x5A for byte in data)
             self._timers.append(loop.call_at(end_s, self._put, back))
         there = heard(data, sent=self.line, listened=tap.line, inverted=tap.inverted)
+        free_s = end_s
         for delay_s, answer in tap.device.hear(there.data, NOON_S + loop.time()):
             told = tap.mix(answer) if tap.mix else answer
-            took_s = len(told) * tap.line.char_s
-            self._timers.append(loop.call_at(end_s + delay_s + took_s, self._hear, told))
+            free_s = max(free_s, end_s + delay_s) + len(told) * tap.line.char_s  # one after the other, as a line does
+            self._timers.append(loop.call_at(free_s, self._hear, told))
 
     def _hear(self, data):
         here = heard(data, sent=self.tap.line, listened=self.line, inverted=self.tap.inverted)

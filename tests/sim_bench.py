@@ -1,6 +1,8 @@
 """Simulated stream devices before the real drivers, in virtual time: what they said, and what was read."""
 
 import asyncio
+import math
+from dataclasses import dataclass, field
 
 import virtual_time
 
@@ -9,25 +11,45 @@ from drivers.uart.polled import PolledStream, Wire
 from drivers.uart.stream import StreamDevice
 from firmware_sims.faults import Faults
 from firmware_sims.faulty import Faulty
+from firmware_sims.quirks import afflict
 from firmware_sims.single import DEVICES
 
 NOON_S = 1_795_240_800.0  # 2026-11-21 13:00 in Khon Kaen: traffic on all lanes
 
 
-def made(name, *, faults=()):
+@dataclass
+class Taped(Faulty):
+    """A device behind its faults whose bytes are kept."""
+
+    tape: list = field(default_factory=list)
+
+    def hear(self, data, now_s):
+        answers = super().hear(data, now_s)
+        self.tape += [answer for _, answer in answers]
+        return answers
+
+    def speak(self, now_s):
+        data, due_s = super().speak(now_s)
+        self.tape += [data] if data else []
+        return data, due_s
+
+
+def made(name, *, faults=(), quirks=()):
     """The simulated device behind its faults, and the list of what it says."""
     kind = DEVICES[name]
-    device = Faulty(kind.make(7, kind.unit), Faults(kind.dress, seed=3))
+    device = Taped(kind.make(7, kind.unit), Faults(kind.dress, seed=3))
     for fault in faults:
         device.faults.switch_on(fault)
+    for quirk in quirks:
+        afflict(device.device, quirk, now_s=NOON_S)
     said = []
     device.note = said.append
     return device, said
 
 
-def listen(name, *, seconds, faults=()):
+def listen(name, *, seconds, faults=(), quirks=()):
     """Samples of a device that talks by itself, what it said, and the reader."""
-    device, said = made(name, faults=faults)
+    device, said = made(name, faults=faults, quirks=quirks)
     reader = StreamDevice(load(name))
     for command in reader.start():
         device.hear(command, NOON_S)
@@ -37,6 +59,7 @@ def listen(name, *, seconds, faults=()):
         if data:
             samples += reader.feed(data, round(now_s * 1e9))
         now_s = max(due_s, now_s + 0.001)
+    reader.tape = device.tape
     return samples, said, reader
 
 
@@ -74,9 +97,9 @@ class Bench:
         return b"".join(data for data, _ in queue)
 
 
-def ask(name, *, polls, every_s, faults=()):
+def ask(name, *, polls, every_s, faults=(), quirks=()):
     """Samples of a device that is asked, what it said, and the reader."""
-    device, said = made(name, faults=faults)
+    device, said = made(name, faults=faults, quirks=quirks)
 
     async def scenario():
         polled = PolledStream(Wire(Bench(device)), load(name), unit=DEVICES[name].unit or 1)
@@ -87,6 +110,7 @@ def ask(name, *, polls, every_s, faults=()):
         return samples, polled
 
     samples, polled = virtual_time.run(scenario())
+    polled.tape = device.tape
     return samples, said, polled
 
 
@@ -94,3 +118,10 @@ def named(profile, sample):
     """Point -> value of what a sample believes."""
     names = [point.name for point in profile.points(sample.part)]
     return {name: value for name, value, code in zip(names, sample.values, sample.codes, strict=True) if code < 200}
+
+
+def agrees(values, served):
+    """Whether all of `values` were said in one served answer, to the resolution of the wire."""
+    return all(
+        math.isclose(value, served.get(key, math.nan), rel_tol=2e-6, abs_tol=1e-6) for key, value in values.items()
+    )

@@ -170,6 +170,8 @@ def ft12_holds(frame):
 
 HOLDS = {  # family -> whether the check value of a frame is right; absent: the protocol has none
     "plantower": lambda f: sum(f[:-2]) & 0xFFFF == int.from_bytes(f[-2:], "big"),
+    "plantower_polled": lambda f: sum(f[:-2]) & 0xFFFF == int.from_bytes(f[-2:], "big"),
+    "nova_polled": lambda f: sum(f[2:8]) & 0xFF == f[8] and f[9] == 0xAB,
     "nova": lambda f: sum(f[2:8]) & 0xFF == f[8] and f[9] == 0xAB,
     "sensirion_sps30": lambda f: sum(unstuffed(f)) & 0xFF == 0xFF,
     "honeywell_hpma115": hpma_holds,
@@ -263,6 +265,13 @@ EXAMPLES = [
         HEX("5a5a3f0f097d0ac4018b89001900009ef2000519"),
         {"temperature": 24.29, "humidity": 27.56, "pressure": 1012.57},
     ),
+    Example("optical-org-815", b"R- 0.25 001.234", {"rain_rate": 0.25, "rain_total": 1.234}),
+    Example(
+        "plantower-pms5003-polled",
+        HEX("424D001C001B00210029001A002100292BFB04BE006B00100004000467000446"),
+        {"pm1": 26, "pm2_5": 33, "pm10": 41},
+    ),
+    Example("nova-sds011-duty", HEX("aac02c0037007e2304ab"), {"pm2_5": 4.4, "pm10": 5.5}),
     Example("gill-windsonic", b"\x02Q,229,002.74,M,00,\x0316", {"wind_speed": 2.74, "wind_direction": 229}),
     Example("dfrobot-a01nyub", HEX("FF07A1A7"), {"distance": 1.953}),
     Example("maxbotix-hrxl", b"R1234\r", {"distance": 1.234}),

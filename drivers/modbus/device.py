@@ -2,7 +2,9 @@
 
 A poll reads all blocks and keeps every block that was read; points of a failed block are NaN with the code of the
 failure, never 0 and never the last value. A block refused for an illegal address is bisected once: the values at fault
-are remembered and left out of later plans, and the rest of the block is kept.
+are remembered and left out of later plans, and the rest of the block is kept; they are asked again after a minute, and
+then ever more seldom, because a device that starts up refuses what it will have later. Plans follow the unit's real
+reply time.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from math import nan
+from math import inf, nan
 from operator import itemgetter
 from typing import Any, Final
 
@@ -18,18 +20,23 @@ import msgspec
 
 from drivers.device import Finding
 from drivers.errors import BadFrame, DeviceRefused, NoReply, ProfileError
+from drivers.modbus.bisect import apart, bisect
 from drivers.modbus.decode import BlockDecoder
 from drivers.modbus.envelope import BIT_TABLES
-from drivers.modbus.identity import Fetched, hold
+from drivers.modbus.identity import Fetched, hold, number_of
 from drivers.modbus.master import Answer, Master, Priority
-from drivers.modbus.plan import Block, Cost, cost, plan
-from drivers.profile import Profile, Row, Where, where
+from drivers.modbus.plan import REPLY_S, Block, Cost, cost, plan
+from drivers.profile import Profile, Row, where
 from drivers.sample import Code, Sample
 
 ILLEGAL: Final = (2, 3)
 GATEWAY: Final = (10, 11)
 LESSONS: Final = 3
 RETRIES: Final = 1
+AGAIN_S: Final = 60.0  # what was refused is asked again after that, then ever more seldom: it may have been starting up
+SELDOM_S: Final = 21600.0
+REPLAN_POLLS: Final = 60
+REPLAN: Final = 1.5  # how far the learned reply time must be from the one planned with, as a factor
 
 
 class RegisterDevice:
@@ -65,7 +72,13 @@ class RegisterDevice:
         self._master = master
         self._patience_s = patience_s
         self._priority = priority
+        self._until_s = inf
+        self._learns_price = price is None
+        self._reply_s = REPLY_S
         self._price = price or cost(master.line, profile.limits)
+        self._polls = 0
+        self._again_s = AGAIN_S
+        self._forget_s = inf
         self._parts = _parts(profile, parts)
         self._rows: tuple[Row, ...] = tuple(row for _, rows in self._parts for row in rows)
         self._wheres = tuple(where(row.read or "") for row in self._rows)
@@ -89,6 +102,7 @@ class RegisterDevice:
         self._bad.clear()
         self._limits = self.profile.limits
         self._lessons = LESSONS
+        self._forget_s = inf
         self._lay_out()
 
     async def poll(self) -> tuple[Sample, ...]:
@@ -97,6 +111,7 @@ class RegisterDevice:
         Raises:
             LinkError: the wire is gone.
         """
+        self._rethink(asyncio.get_running_loop().time())
         samples, illegal = await self._round()
         if illegal and self._lessons and self.profile.limits.retry:
             self._lessons -= 1
@@ -112,17 +127,41 @@ class RegisterDevice:
         finally:
             self._priority = usual
 
+    async def poll_within(self, limit_s: float) -> tuple[Sample, ...]:
+        """As `Addressed.poll_within`."""
+        self._until_s = asyncio.get_running_loop().time() + limit_s
+        try:
+            return await self.poll()
+        finally:
+            self._until_s = inf
+
     def doubt_s(self) -> float:
         """As `Addressed.doubt_s`."""
         return self._master.doubt_s(self.unit)
 
     async def identify(self) -> tuple[Finding, ...]:
-        """All fingerprints of the profile held against the device, one read each, at the priority of polls.
+        """All fingerprints of the profile held against the device and its serial number, one read each, as polls.
 
         Raises:
             LinkError: the wire is gone.
         """
-        return tuple([await hold(self._fetch, mark) for mark in self.profile.fingerprint])
+        serial = self.profile.serial
+        number = () if serial is None else (await number_of(self._fetch, serial),)
+        return (*[await hold(self._fetch, mark) for mark in self.profile.fingerprint], *number)
+
+    def _rethink(self, now_s: float) -> None:
+        """Plan anew where what was learned is old, or the unit answers much faster or slower than was planned with."""
+        self._polls += 1
+        if now_s >= self._forget_s:
+            self._again_s = min(4 * self._again_s, SELDOM_S)
+            self.forget()
+        if self._polls % REPLAN_POLLS or not self._learns_price:
+            return
+        reply_s = max(0.001, self._master.reply_s(self.unit))
+        if not 1 / REPLAN <= reply_s / self._reply_s <= REPLAN:
+            self._reply_s = reply_s
+            self._price = cost(self._master.line, self.profile.limits, reply_s=reply_s)
+            self._lay_out()
 
     async def _round(self) -> tuple[tuple[Sample, ...], list[Block]]:
         values: list[float] = []
@@ -192,6 +231,7 @@ class RegisterDevice:
                 limits=self.profile.limits,
                 priority=self._priority,
                 patience_s=self._patience_s,
+                until_s=self._until_s,
             )
         except NoReply:
             return Code.TIMEOUT
@@ -237,46 +277,21 @@ class RegisterDevice:
         """
         bad: set[int] = set()
         for block in illegal:
-            if not await self._bisect(block.values, bad):
+            found = await bisect(block.values, bad, wheres=self._wheres, limits=self._limits, fetch=self._fetch)
+            if not found:
                 return False
         if len(self._bad | bad) == len(self._rows):
             return False
         if bad:
             self._bad |= bad
-            spans = tuple((w.table, w.address, w.address + w.count - 1) for w in map(self._apart, sorted(bad)) if w)
+            places = [apart(n, self._wheres, bad=self._bad) for n in sorted(bad)]
+            spans = tuple((w.table, w.address, w.address + w.count - 1) for w in places if w)
             self._limits = msgspec.structs.replace(self._limits, no_go=(*self._limits.no_go, *spans))
         else:
             self._limits = msgspec.structs.replace(self._limits, hole=False)
+        self._forget_s = asyncio.get_running_loop().time() + self._again_s
         self._lay_out()
         return True
-
-    def _apart(self, bad: int) -> Where | None:
-        """Where a refused value lies, unless a value that is read shares its registers."""
-        place = self._wheres[bad]
-        for n, other in enumerate(self._wheres):
-            apart = other.address >= place.address + place.count or place.address >= other.address + other.count
-            if n not in self._bad and other.table == place.table and not apart:
-                return None
-        return place
-
-    async def _bisect(self, values: tuple[int, ...], bad: set[int]) -> bool:
-        """Find the values of one refused read that are refused alone; false when an answer failed otherwise."""
-        wheres = [self._wheres[n] for n in values]
-        whole = plan(wheres, self._limits, price=_ONE_READ)
-        if len(values) == 1 or len(whole) == 1:
-            got = await self._fetch(whole[0])
-            if isinstance(got, Answer):
-                return True
-            if got is not None:
-                return False
-            if len(values) == 1:
-                bad.add(values[0])
-                return True
-        half = len(values) // 2
-        return await self._bisect(values[:half], bad) and await self._bisect(values[half:], bad)
-
-
-_ONE_READ: Final = Cost(1.0, 0.0)
 
 
 def _parts(profile: Profile, parts: Sequence[str]) -> tuple[tuple[str, tuple[Row, ...]], ...]:

@@ -23,7 +23,7 @@ async def hold(fetch: Callable[[Block], Awaitable[Fetched]], mark: Fingerprint) 
     block = Block(place.table, place.address, max(place.count, mark.registers, needed), (0,))
     got = await fetch(block)
     if not isinstance(got, Answer):
-        return Finding(mark.means, holds=False, seen="refused" if got is None else got.text)
+        return _unread(mark, got)
     if mark.text is not None:
         text = got.data.decode("latin-1").rstrip("\0 ")
         return Finding(mark.means, holds=text.startswith(mark.text), seen=text)
@@ -32,3 +32,18 @@ async def hold(fetch: Callable[[Block], Awaitable[Fetched]], mark: Fingerprint) 
     if mark.between is not None:
         holds = holds and mark.between[0] <= values[0] <= mark.between[1]
     return Finding(mark.means, holds=holds, seen=f"{values[0]:g}")
+
+
+async def number_of(fetch: Callable[[Block], Awaitable[Fetched]], mark: Fingerprint) -> Finding:
+    """A serial number, as text or hexadecimal; one of nothing but zeros or ones does not hold. Raises as `hold`."""
+    place = where(mark.read)
+    got = await fetch(Block(place.table, place.address, max(place.count, mark.registers), (0,)))
+    if not isinstance(got, Answer):
+        return _unread(mark, got)
+    text = bytes(byte for byte in got.data if byte).strip()
+    told = text.decode("ascii") if text.isascii() and text.decode("ascii").isprintable() else got.data.hex()
+    return Finding(mark.means, holds=bool(text.strip(b"\xff")), seen=told, same=True)
+
+
+def _unread(mark: Fingerprint, got: Code | None) -> Finding:
+    return Finding(mark.means, holds=False, seen="refused" if got is None else got.text, read=got is None)

@@ -8,20 +8,21 @@ person's read goes before polls and never between a request and its answer. Retr
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from math import inf
 from typing import Final, Literal, TypeAlias
 
 from drivers.errors import BadFrame, DeviceRefused, DriverError, LinkError, NoReply, ReplyError
 from drivers.line import LineSettings
 from drivers.link import DirectLink, Link, SerialLink
+from drivers.modbus.counters import WireCounters
 from drivers.modbus.envelope import Request, build, shape_of
 from drivers.modbus.hunt import Frame
+from drivers.modbus.plan import REPLY_S
 from drivers.modbus.rtu import RtuWire
 from drivers.modbus.tcp import TcpWire
 from drivers.modbus.turns import Priority, Turns
-from drivers.modbus.unit import DEAD_SHARE, Unit, UnitCounters
+from drivers.modbus.unit import DEAD_SHARE, Unit
 from drivers.modbus.wire import Answer, Refusal, Wire
 from drivers.profile import Limits
 
@@ -32,32 +33,6 @@ REQUESTS: Final = 4096
 SLICE_S: Final = 0.05
 PROBE_S: Final = 0.1  # what a request in vain takes beside the wait: itself, silence, the adapter's delay
 NO_LIMITS: Final = Limits()
-
-
-@dataclass(frozen=True, slots=True)
-class WireCounters:
-    """Figures of a wire since its master was made.
-
-    `late`: answers after their time; `foreign`: whole frames nobody asked for; `junk_bytes`: bytes that belong to no
-    frame; `surplus_bytes`: bytes behind an answer; `babble`: times the line was never silent; `busy_s`: seconds from
-    requests to the end of their answers.
-    """
-
-    transactions: int
-    answers: int
-    timeouts: int
-    crc: int
-    refused: int
-    late: int
-    foreign: int
-    junk_bytes: int
-    surplus_bytes: int
-    babble: int
-    echoes: int
-    probes: int
-    busy_s: float
-    waiting: int
-    units: Mapping[int, UnitCounters]
 
 
 class Master:
@@ -83,6 +58,7 @@ class Master:
         self.endpoint = link.endpoint
         self.line = link.line if line is None and isinstance(link, SerialLink) else line
         self.dead_share = dead_share
+        self._char_s = self.line.char_s if self.line is not None and framing == "rtu" else 0.0
         self._wire = _wire(self, link, framing=framing, echo=echo)
         self._turns = Turns()
         self._units: dict[int, Unit] = {}
@@ -106,12 +82,13 @@ class Master:
         limits: Limits = NO_LIMITS,
         priority: Priority = Priority.POLL,
         patience_s: float = 0.0,
+        until_s: float = inf,
     ) -> Answer:
         """The bytes of `count` registers (two each) or bits (eight each, low bit first) from `address` (0-based).
 
         A unit in quarantine, or resting because it did not answer, is not asked: `NoReply` comes at once, unless it
         may be asked again within `patience_s`, which is then waited for without holding the wire. A person's read does
-        not wait for the end of a rest.
+        not wait for the end of a rest. No answer is waited for beyond `until_s` (loop time).
 
         Raises:
             NoReply: no answer that counts, or not asked; BadFrame: an answer that no checksum or length vouches for.
@@ -135,8 +112,8 @@ class Master:
                 if state.debts and width == 1:
                     if state.wait_s(request.shape, now_s=asyncio.get_running_loop().time(), person=True) > 0:
                         continue  # it fell silent while this read waited for its turn
-                    await self._settle(request, state)
-                return await self._ask(request, state)
+                    await self._settle(request, state, until_s)
+                return await self._ask(request, state, until_s)
             finally:
                 turns.give()
 
@@ -151,6 +128,11 @@ class Master:
         state = self._units.get(unit)
         wait_s = 0.0 if state is None else state.doubt_s(asyncio.get_running_loop().time())
         return wait_s and wait_s + PROBE_S
+
+    def reply_s(self, unit: int) -> float:
+        """The usual reply time of `unit` (median of the last 64 answers), or that of a usual meter before the first."""
+        state = self._units.get(unit)
+        return REPLY_S if state is None or not state.replies_s else state.counters(0.0).reply_p50_s
 
     def counters(self) -> WireCounters:
         """The figures now."""
@@ -175,13 +157,20 @@ class Master:
             units=units,
         )
 
-    async def _ask(self, request: Request, state: Unit) -> Answer:
+    async def _ask(self, request: Request, state: Unit, until_s: float = inf) -> Answer:
         wire = self._wire
+        timeout_s = state.patience_s
+        if until_s < inf:
+            timeout_s = min(
+                timeout_s, until_s - asyncio.get_running_loop().time() - request.rtu_size_bytes * self._char_s
+            )
+            if timeout_s <= 0:
+                raise NoReply(f"not asked: no time for unit {request.unit} now")
         state.transactions += 1
-        owed = bool(state.debts) and state.owes_function(request.function)
+        owed = state.owes_function(request.function) if state.debts else False
         wire.sent_s = 0.0
         try:
-            answer = await wire.exchange(request, timeout_s=state.patience_s, owed=owed)
+            answer = await wire.exchange(request, timeout_s=timeout_s, owed=owed)
         except Refusal as refusal:
             state.refused += 1
             state.answered(refusal.reply_s, now_s=asyncio.get_running_loop().time())
@@ -209,7 +198,7 @@ class Master:
                 dead = sum(unit.silent for unit in self._units.values())
                 state.rest(now_s=now_s, dead=dead, dead_share=self.dead_share)
 
-    async def _settle(self, request: Request, state: Unit) -> None:
+    async def _settle(self, request: Request, state: Unit, until_s: float) -> None:
         """As long as the unit owes an answer of this shape, ask for one of another shape first."""
         await self._wire.look()  # perhaps it came meanwhile
         if request.shape not in state.debts:
@@ -224,7 +213,7 @@ class Master:
         probe = build(request.unit, request.table, address=request.address, count=count)
         state.probes += 1
         with suppress(DeviceRefused):  # an answer all the same
-            await self._ask(probe, state)
+            await self._ask(probe, state, until_s)
         if request.shape in state.debts:
             raise NoReply(f"not asked: unit {request.unit} still owes an answer of {request.byte_count} bytes")
 

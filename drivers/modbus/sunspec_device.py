@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
+from math import inf
 from typing import Final
 
 from drivers.device import Finding
@@ -50,6 +51,7 @@ class SunspecDevice:
         self._patience_s = patience_s
         self._t_first_s = 0.0
         self._priority = Priority.POLL
+        self._until_s = inf
 
     def doubt_s(self) -> float:
         """As `Addressed.doubt_s`."""
@@ -62,6 +64,14 @@ class SunspecDevice:
             return await self.poll()
         finally:
             self._priority = Priority.POLL
+
+    async def poll_within(self, limit_s: float) -> tuple[Sample, ...]:
+        """As `Addressed.poll_within`."""
+        self._until_s = asyncio.get_running_loop().time() + limit_s
+        try:
+            return await self.poll()
+        finally:
+            self._until_s = inf
 
     async def identify(self) -> tuple[Finding, ...]:
         """Nothing beyond each poll: the model's header stands before its values and is checked with them."""
@@ -103,6 +113,7 @@ class SunspecDevice:
             limits=self.profile.limits,
             priority=self._priority,
             patience_s=self._patience_s,
+            until_s=self._until_s,
         )
         self._t_first_s = answer.t_first_s
         return answer.data

@@ -86,15 +86,16 @@ class TcpWire:
         return future
 
     def _received(self, data: bytes) -> None:
-        opened = None if self._rest else self._open.get(int.from_bytes(data[:2], "big"))
+        number = data[0] << 8 | data[1] if len(data) > 1 else 0
+        opened = None if self._rest else self._open.get(number)
         if opened is not None and data.startswith(opened[0].answer, 2) and len(data) == 9 + opened[0].byte_count:
-            self._answered(data, opened)  # the usual case: one whole answer that somebody waits for
+            self._answered(number, data, opened)  # the usual case: one whole answer that somebody waits for
         else:
             self._portion(data)
 
-    def _answered(self, adu: bytes, opened: _Open) -> None:
+    def _answered(self, number: int, adu: bytes, opened: _Open) -> None:
         _, future, sent_s, _ = opened
-        del self._open[int.from_bytes(adu[:2], "big")]
+        del self._open[number]
         self._unanswered = 0
         now_s = self._loop.time() if self._loop is not None else sent_s
         if not self._open:
@@ -135,7 +136,7 @@ class TcpWire:
         request, future, sent_s, _ = opened
         said = tcp_data(request, adu)
         if isinstance(said, bytes):
-            self._answered(adu, opened)
+            self._answered(number, adu, opened)
             return
         del self._open[number]
         if not self._open:

@@ -136,7 +136,7 @@ class Unit:
     @property
     def patience_s(self) -> float:
         """How long the next request waits: the learned time, or little where an answer is not likely."""
-        if not self.silent or self.failures % FULL_EVERY == 0:
+        if not self.failures or not self.silent or self.failures % FULL_EVERY == 0:
             return self.timeout_s
         return min(self.timeout_s, max(CHEAP_S, 2 * max(self.replies_s, default=0.0)))
 
@@ -150,7 +150,8 @@ class Unit:
         self.answers += 1
         if self.debts:
             self._prove(tuple(self.debts), now_s=now_s)
-        self.probation = max(0, self.probation - 1)
+        if self.probation:
+            self.probation -= 1
         if self.failures or self.closed_until_s:
             self.probation = PROBATION if self.silent else self.probation
             self.failures = 0
@@ -282,8 +283,12 @@ class Unit:
             self._adapt()
 
     def _adapt(self) -> None:
-        """Patience: 3 times the slowest of the last 64 replies, 0.25 s (or the profile's) to 4 times the profile's."""
-        slowest = max(self.replies_s)
-        floor_s = self.first_s if len(self.replies_s) < FEW else min(FLOOR_S, self.first_s)
-        self.timeout_s = min(max(floor_s, 3 * slowest), self._ceiling_s)
+        """Patience: 3 times the slowest of the last 64 replies, between 0.25 s and the profile's timeout.
+
+        Beyond that, up to 4 times the profile's, only for a unit whose usual reply asks for it: the wire is shared.
+        """
+        replies = sorted(self.replies_s)
+        floor_s = self.first_s if len(replies) < FEW else min(FLOOR_S, self.first_s)
+        patient_s = min(max(floor_s, 3 * replies[-1]), self.first_s)
+        self.timeout_s = min(max(patient_s, 3 * replies[len(replies) // 2]), self._ceiling_s)
         self._slow_s = self.timeout_s / 3

@@ -62,8 +62,11 @@ class Family:
     start: commands sent when the port was opened. ask(unit, count): the request of the count-th poll.
     whole(facts): true when the facts gathered so far complete the answer to `ask`.
     match(frame, unit, count): whether the frame answers that request.
+    wake, rest: commands before and after each poll of a device that sleeps between polls (`duty` of its profile).
     more(facts): true when the device has more to tell (an event queue), so that the same poll asks again.
     reply(frame): what the host must say to a frame (acknowledgement, next step of a session), b"" for nothing.
+    tuned(frame, baud): where the link's speed can change, what to say instead of `reply` on a line of `baud`, and the
+        speed at which both sides go on after it; None for "as `reply`".
     gap_s: a silence longer than this never lies inside a frame; what is unfinished then is truncated.
     react_s: the longest time until the first byte of an answer, where it is shorter than the whole answer's timeout.
     """
@@ -73,10 +76,13 @@ class Family:
     decode: Callable[[bytes, str], tuple[Facts, ...]]
     start: tuple[bytes, ...] = ()
     ask: Callable[[int, int], bytes] | None = None
+    wake: tuple[bytes, ...] = ()
+    rest: tuple[bytes, ...] = ()
     whole: Callable[[Sequence[Facts]], bool] = bool
     match: Callable[[bytes, int, int], bool] = field(default=lambda _frame, _unit, _count: True)
     more: Callable[[Sequence[Facts]], bool] = field(default=lambda _facts: False)
     reply: Callable[[bytes], bytes] = field(default=lambda _frame: b"")
+    tuned: Callable[[bytes, int], tuple[bytes, int] | None] = field(default=lambda _frame, _baud: None)
     gap_s: float = 0.5
     react_s: float | None = None
 

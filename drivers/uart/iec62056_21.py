@@ -1,8 +1,9 @@
-r"""Meters with an optical head or current loop, IEC 62056-21 (formerly 1107): readout in modes A and C (at 300 Bd).
+r"""Meters with an optical head or current loop, IEC 62056-21 (formerly 1107): readout in modes A and C.
 
 Sources: IEC 62056-21 sections 5 and 6; RIOT-OS/RIOT#22033, pwitab/iec62056-21 (recorded and test blocks).
-300 Bd 7E1. The session: `/?!` CR LF, the meter's identification, for mode C `ACK 0 0 0` (stay at 300 Bd, data
-readout), then `STX` data `!` CR LF `ETX` BCC. A whole readout takes one to three minutes. Mode D pushes: dsmr_p1.py.
+300 Bd 7E1. The session: `/?!` CR LF, the meter's identification, for mode C `ACK 0 Z 0` (data readout at the speed Z
+that the meter named; Z = 0 stays at 300 Bd where the link cannot change), then `STX` data `!` CR LF `ETX` BCC. At
+300 Bd a whole readout takes one to three minutes. Mode D pushes: dsmr_p1.py.
 The check byte may have any value, so nothing here is read by lines. An optical head that echoes is no trouble: the
 host's own bytes are no frame. Hardware without 7E1 leaves the parity bit in place: it is checked here, then dropped.
 """
@@ -20,6 +21,7 @@ from drivers.uart.obis import entry, sets
 
 SOH, STX, ETX, NAK = 0x01, 0x02, 0x03, 0x15
 LONGEST: Final = 65536
+SPEEDS: Final = {"0": 300, "1": 600, "2": 1200, "3": 2400, "4": 4800, "5": 9600, "6": 19200}  # modes C and E
 STAY_AT_300: Final = b"\x06000\r\n"
 OWN_PREFIXES: Final = ("1-0:", "1-1:")
 _SEVEN_BITS: Final = bytes(byte & 0x7F for byte in range(256))
@@ -107,6 +109,27 @@ def _whole(facts: Sequence[Facts]) -> bool:
     return any("data_sets" in fact.fields for fact in facts)
 
 
+def _tuned(frame: bytes, baud: int) -> tuple[bytes, int] | None:
+    """Mode C at the meter's own speed: it is repeated in the acknowledgement, and both sides change behind it.
+
+    Only on a line that begins at 300 Bd: one set to another speed is a current loop that never changes. Mode B has
+    letters and changes without an acknowledgement: it is left at 300 Bd, which it takes after a silence.
+    """
+    match = _IDENT.match(_plain(frame))
+    speed = 300 if match is None else SPEEDS.get(match[2].decode("ascii"), 300)
+    if match is None or baud != 300 or speed == 300:
+        return None
+    return b"\x060%b0\r\n" % match[2], speed
+
+
 FAMILY: Final = Family(
-    name="iec62056_21", cut=cut, decode=decode, ask=_ask, whole=_whole, reply=_reply, gap_s=2.0, react_s=3.0
+    name="iec62056_21",
+    cut=cut,
+    decode=decode,
+    ask=_ask,
+    whole=_whole,
+    reply=_reply,
+    tuned=_tuned,
+    gap_s=2.0,
+    react_s=3.0,
 )

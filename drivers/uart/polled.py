@@ -17,16 +17,17 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from drivers.errors import BadFrame, DeviceRefused, NoReply, ReplyError
-from drivers.link import Link
+from drivers.link import Link, Tunable
 from drivers.profile import Profile
 from drivers.sample import Code, Sample
 from drivers.uart.family import Facts, Family
 from drivers.uart.registry import family
 from drivers.uart.rows import Rows
-from drivers.uart.stream import Ear, Figures
+from drivers.uart.stream import Ear, Figures, brief
 
 QUIET: Final = 2.0  # worst reply time, as a multiple of the profile's timeout
 MOST_ASKED: Final = 32  # questions of one poll to a device that has more to tell
+BETWEEN_S: Final = 0.1  # the first command may only have opened the sensor's eyes
 STALE_PERIODS: Final = 2.0  # an interval not renewed for this many periods is stale
 
 
@@ -60,14 +61,17 @@ class PolledStream:
         self.profile = profile
         self.unit = unit
         self.failure = ""
+        self.longest_s = profile.limits.timeout_ms / 1000 * (1 + QUIET) + (profile.warmup_s if profile.duty else 0.0)
         self._wire = wire
         self._family: Family = family(profile.family)
         self._ear = Ear(self._family, profile.variant)
         self._rows = Rows(profile)
         self._parts = dict.fromkeys(parts)
-        self._seen: dict[str, str] = {}
+        self.seen: dict[str, str] = {}  # as drivers.device.Remembering
         self._renewed_s: float | None = None
         self._started = False
+        self._fast = True  # change of speed was not tried, or worked
+        self._tuned = False
         self._count = 0
         self._samples = 0
         self._repeated = 0
@@ -97,13 +101,25 @@ class PolledStream:
         """
         samples: list[Sample] = []
         async with self._wire.lock:
+            await self._wake()
             for _ in range(MOST_ASKED):
                 facts, t_s, error = await self._exchange()
                 samples += self._samples_of(facts, t_s, error=error)
                 if error is not None or not self._family.more(facts):
                     break
+            for command in self._family.rest if self.profile.duty else ():
+                await self._wire.link.write(command)
         self._samples += len(samples)
         return tuple(samples)
+
+    async def _wake(self) -> None:
+        """Wake a device that sleeps between polls, and wait until its values are settled."""
+        if self.profile.duty:
+            for command in self._family.wake:
+                await self._wire.link.write(command)
+                await asyncio.sleep(BETWEEN_S)
+            await asyncio.sleep(self.profile.warmup_s)
+            self._started = False
 
     async def _exchange(self) -> tuple[list[Facts], float, ReplyError | None]:
         """Ask once. The facts that came, the time of the first byte (of giving up), and what failed."""
@@ -111,6 +127,7 @@ class PolledStream:
         await self._wire.settle()
         self._junk_bytes += self._ear.framer.junk_bytes
         self._ear.framer = type(self._ear.framer)(self._family)
+        await self._retune()
         if not self._started:
             await self._begin()
         self._count += 1
@@ -121,6 +138,7 @@ class PolledStream:
             await self._listen(answer)
         except ReplyError as error:
             self._started = self._started and isinstance(error, BadFrame)
+            self._fast = self._fast and not self._tuned  # a meter or a head that garbles it is read slowly from now on
             self._wire.quiet_until_s = answer.asked_s + QUIET * self._timeout_s
             return answer.facts, loop.time() if answer.first_s is None else answer.first_s, error
         return answer.facts, loop.time() if answer.first_s is None else answer.first_s, None
@@ -132,6 +150,23 @@ class PolledStream:
             await self._wire.link.read(min(0.5, self._timeout_s))
             self._wire.link.flush()
         self._started = True
+
+    async def _retune(self, baud: int | None = None) -> None:
+        """Change the link's speed; without `baud`, back to that of the line."""
+        link = self._wire.link
+        if isinstance(link, Tunable) and (self._tuned or baud):
+            await link.retune(baud or link.line.baud)
+            self._tuned = baud is not None
+
+    async def _reply(self, frame: bytes) -> None:
+        link = self._wire.link
+        faster = self._family.tuned(frame, link.line.baud) if self._fast and isinstance(link, Tunable) else None
+        reply, baud = faster or (self._family.reply(frame), None)
+        if reply:
+            await link.write(reply)
+        if baud and isinstance(link, Tunable):
+            await asyncio.sleep(len(reply) * link.line.char_s)  # what the driver took, the chip has yet to send
+            await self._retune(baud)
 
     async def _listen(self, answer: _Answer) -> None:
         loop = asyncio.get_running_loop()
@@ -163,8 +198,7 @@ class PolledStream:
                 self._foreign += 1
             else:
                 answer.facts += heard.facts
-                if reply := self._family.reply(heard.piece.data):
-                    await self._wire.link.write(reply)
+                await self._reply(heard.piece.data)
 
     @property
     def _timeout_s(self) -> float:
@@ -174,14 +208,15 @@ class PolledStream:
         t_ns = round(t_s * 1e9)
         made: list[Sample] = []
         for fact in facts:
-            if fact.once and self._seen.get(fact.part) == fact.once:
+            if fact.once and self.seen.get(fact.part) == brief(fact.once):
                 self._repeated += 1
             elif (sample := self._rows.sample(fact, t_ns)) is not None:
-                self._seen[fact.part] = fact.once
+                if fact.once:
+                    self.seen[fact.part] = brief(fact.once)
                 self._parts[fact.part] = None
                 made.append(sample)
         self.failure = "" if error is None else error.fact
-        if made:
+        if made or (facts and self._renewed_s is None):  # an interval remembered from before a restart is no news
             self._renewed_s = t_s
         code = _code(error)
         if error is None and facts and not made and self._is_stale(t_s):

@@ -19,6 +19,7 @@ LONGEST: Final = 2 * 261 + 2  # every byte stuffed
 KEYS: Final = ("pm01", "pm25", "pm04", "pm10", "n0_5", "n1_0", "n2_5", "n4_0", "n10_0", "diam")
 READ: Final = 0x03
 START: Final = b"\x7e\x00\x00\x02\x01\x03\xf9\x7e"  # measure, float output
+STOP: Final = b"\x7e\x00\x01\x00\xfe\x7e"
 ASK: Final = b"\x7e\x00\x03\x00\xfc\x7e"
 STATES: Final = {
     0x01: "wrong data length",
@@ -90,4 +91,6 @@ def _match(frame: bytes, _unit: int, _count: int) -> bool:
     return unstuff(frame[1:-1])[1] == READ
 
 
-FAMILY: Final = Family(name="sensirion_sps30", cut=cut, decode=decode, start=(START,), ask=_ask, match=_match)
+FAMILY: Final = Family(
+    name="sensirion_sps30", cut=cut, decode=decode, start=(START,), ask=_ask, match=_match, wake=(START,), rest=(STOP,)
+)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Final
 
 from drivers.errors import BadFrame, ReplyError
@@ -19,6 +20,7 @@ from drivers.uart.rows import Rows
 
 KEPT: Final = 16  # rejected candidates kept as evidence
 MAX_REPLIES: Final = 64
+LONGEST_NAME: Final = 64  # characters of an interval's or event's name that are kept as they are
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,11 @@ class Heard:
     piece: Piece
     facts: tuple[Facts, ...] = ()
     error: ReplyError | None = None
+
+
+def brief(once: str) -> str:
+    """The name of an interval or event, short whatever the device made of it."""
+    return once if len(once) <= LONGEST_NAME else blake2b(once.encode(), digest_size=16).hexdigest()
 
 
 class Ear:
@@ -100,7 +107,7 @@ class StreamDevice:
         self._marks: list[tuple[int, int]] = []  # (offset in the stream, arrival) of chunks not yet used up
         self._end = 0
         self._last_ns = 0
-        self._seen: dict[str, str] = {}
+        self.seen: dict[str, str] = {}  # as drivers.device.Remembering
         self._samples = 0
         self._repeated = 0
 
@@ -150,10 +157,11 @@ class StreamDevice:
         t_ns = max((mark for mark in self._marks if mark[0] <= heard.piece.offset), default=(0, self._last_ns))[1]
         made = []
         for facts in heard.facts:
-            if facts.once and self._seen.get(facts.part) == facts.once:
+            if facts.once and self.seen.get(facts.part) == brief(facts.once):
                 self._repeated += 1
             elif (sample := self._rows.sample(facts, t_ns)) is not None:
-                self._seen[facts.part] = facts.once
+                if facts.once:
+                    self.seen[facts.part] = brief(facts.once)
                 made.append(sample)
         return made
 

@@ -1,4 +1,4 @@
-"""`python -m firmware_sims city|device|broker`: the demo city, one device, or the small MQTT broker."""
+"""`python -m firmware_sims city|device|broker|score`: the demo city, one device, an MQTT broker, a gateway's score."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from firmware_sims.control import Told, follow, obey, say, scenario
 from firmware_sims.database import Database
 from firmware_sims.faults import NAMES
 from firmware_sims.quirks import NAMES as QUIRKS
+from firmware_sims.score import WINDOW_S, lines, score
 from firmware_sims.single import DEVICES, run_device
 from firmware_sims.truth import Truth
 
@@ -55,6 +56,13 @@ async def run_broker(port: int, *, seconds: float | None) -> None:
         await told.to_end(seconds=seconds)
 
 
+def judge(options: argparse.Namespace) -> int:
+    """Print the figures of each device and of all; 1 where a value was wrong or stale, or a record doubled."""
+    found = score(lines(options.truth), lines(options.records), window_s=options.within)
+    say({"devices": {name: figures for name, figures in found.items() if name}, "all": found[""]})
+    return 1 if any(found[""][key] for key in ("wrong", "stale", "doubled")) else 0
+
+
 def _arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m firmware_sims", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True)
@@ -76,6 +84,12 @@ def _arguments() -> argparse.ArgumentParser:
     device.add_argument("--delay", type=float, default=0.0, help="delay of late answers, s")
     broker = verbs.add_parser("broker", help="a small MQTT broker for demos and fault tests")
     broker.add_argument("--port", type=int, default=0)
+    judged = verbs.add_parser("score", help="records of a gateway against the ground truth; 1 where any is wrong")
+    judged.add_argument("truth", type=Path, help="the file that --truth wrote")
+    judged.add_argument("records", type=Path, help="the JSON lines of a file sink, with the stream raw")
+    judged.add_argument(
+        "--within", type=float, default=WINDOW_S, help="how far apart a record and its answer may be, s"
+    )
     for verb in (city, device):
         verb.add_argument("--truth", type=Path, help="ground truth, JSON lines")
         verb.add_argument("--seed", type=int, default=1)
@@ -87,6 +101,8 @@ def _arguments() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Run one verb until it is told to stop."""
     options = _arguments().parse_args(arguments)
+    if options.verb == "score":
+        return judge(options)
     if options.verb == "city":
         asyncio.run(run_city(options))
     elif options.verb == "device":

@@ -12,7 +12,7 @@ from firmware_sims import plantower
 from firmware_sims.framing import Dress
 from firmware_sims.kind import Kind
 from firmware_sims.quantities import Source, street
-from firmware_sims.streams import Frame, Reply, Stream, Told, complement, exactly
+from firmware_sims.streams import NOTHING, Frame, Reply, Stream, Told, complement, exactly
 
 Sense = Callable[[float], dict[str, float]]
 SUM_COMPLEMENT: Final = Dress(lambda data: data[:-1] + complement(data[:-1]), tail=1)
@@ -73,7 +73,7 @@ def _nova(sense: Sense, model: str, stream: Stream, now_s: float) -> Told:
 
 
 def _nova_query(sense: Sense, model: str, stream: Stream, _match: re.Match[bytes], now_s: float) -> Told:
-    return _nova(sense, model, stream, now_s)
+    return _nova(sense, model, stream, now_s) if stream.talking else NOTHING
 
 
 def _nova_firmware(_stream: Stream, _match: re.Match[bytes], _now_s: float) -> Told:
@@ -81,6 +81,14 @@ def _nova_firmware(_stream: Stream, _match: re.Match[bytes], _now_s: float) -> T
     return b"\xaa\xc5" + body + bytes([sum(body) & 0xFF, 0xAB]), {}
 
 
+def _nova_power(on: bool, stream: Stream, _match: re.Match[bytes], _now_s: float) -> Told:  # noqa: FBT001 - partial
+    stream.talking = on
+    body = bytes([6, 1, on, 0, 0x98, 0x22])
+    return b"\xaa\xc5" + body + bytes([sum(body) & 0xFF, 0xAB]), {}
+
+
+NOVA_WORK: Final = exactly("AAB406010100000000000000000000FFFF06AB")
+NOVA_SLEEP: Final = exactly("AAB406010000000000000000000000FFFF05AB")
 NOVA_QUERY: Final = exactly("AAB404000000000000000000000000FFFF02AB")
 NOVA_FIRMWARE: Final = exactly("AAB407000000000000000000000000FFFF05AB")
 
@@ -108,12 +116,24 @@ def _sps_start(stream: Stream, _match: re.Match[bytes], _now_s: float) -> Told:
     return shdlc(bytes([0, 0, state, 0])), {}
 
 
+def _sps_stop(stream: Stream, _match: re.Match[bytes], _now_s: float) -> Told:
+    state = 0 if stream.memory.pop("measuring", None) else 0x43
+    return shdlc(bytes([0, 1, state, 0])), {}
+
+
 def _sps_read(sense: Sense, stream: Stream, _match: re.Match[bytes], now_s: float) -> Told:
     if "measuring" not in stream.memory:
         return shdlc(bytes([0, 3, 0x43, 0])), {}
+    if "not_measuring" in stream.odd:
+        return shdlc(bytes([0, 3, 0x43, 0])), {}
+    if "no_new_data" in stream.odd and stream.polls % 2:
+        return shdlc(bytes([0, 3, 0, 0])), {}
     fine = sense(now_s)["pm2_5"]
     values = [fine * share for _, share in _SPS_POINTS] + [0.58]
     data = struct.pack(">10f", *values)
+    if "stuffed" in stream.odd:  # the last byte such that the check byte itself has to be stuffed
+        wanted = (0x7E, 0x7D, 0x11, 0x13)[stream.polls % 4]
+        data = data[:-1] + bytes([~wanted - sum(b"\0\3\0\x28") - sum(data[:-1]) & 0xFF])
     names = [key for key, _ in _SPS_POINTS] + ["particle_size"]
     return shdlc(bytes([0, 3, 0, 40]) + data), {"": dict(zip(names, struct.unpack(">10f", data), strict=True))}
 
@@ -239,6 +259,8 @@ def _nova_stream(name: str, model: str, seed: int, _unit: int) -> Stream:
     replies: list[tuple[re.Pattern[bytes], Reply]] = [
         (NOVA_QUERY, partial(_nova_query, sense, model)),
         (NOVA_FIRMWARE, _nova_firmware),
+        (NOVA_WORK, partial(_nova_power, True)),
+        (NOVA_SLEEP, partial(_nova_power, False)),
     ]
     return Stream(name, partial(_nova, sense, model), replies=replies)
 
@@ -250,9 +272,11 @@ def _asked(name: str, request: re.Pattern[bytes], reply: Callable[..., Told], se
 def _sps30(seed: int, _unit: int) -> Stream:
     replies: list[tuple[re.Pattern[bytes], Reply]] = [
         (SPS_START, _sps_start),
+        (exactly("7E000100FE7E"), _sps_stop),
         (SPS_READ, partial(_sps_read, _sense(seed))),
     ]
-    return Stream("sensirion-sps30", replies=replies, delay_s=0.005)
+    quirks = frozenset({"not_measuring", "no_new_data", "stuffed"})
+    return Stream("sensirion-sps30", replies=replies, delay_s=0.005, quirks=quirks)
 
 
 def kinds() -> dict[str, Kind]:
@@ -272,4 +296,4 @@ def kinds() -> dict[str, Kind]:
     bridge = "bosch-bme680-mcu680"
     found[bridge] = Kind(partial(_asked, bridge, exactly("A55601FC"), _bme680), dress=BME)
     found["sensirion-sps30"] = Kind(_sps30, line="115200 8N1", dress=Dress(damage=(1, 4)))
-    return found
+    return found | {f"{name}-duty": found[name] for name in ("nova-sds011", "sensirion-sps30")}

@@ -24,10 +24,11 @@ from firmware_sims.database import Database
 from firmware_sims.device import Note, Served, Simulated, forget
 from firmware_sims.faults import Fault, Faults
 from firmware_sims.kind import Kind
-from firmware_sims.lines import RtuLine, Slave
+from firmware_sims.lines import RtuLine, Slave, TcpUnits
+from firmware_sims.plugs import ACTS
 from firmware_sims.quirks import afflict
 from firmware_sims.registers import Unit
-from firmware_sims.single import DEVICES, far_end, settled
+from firmware_sims.single import DEVICES, far_end
 from firmware_sims.tcp import TcpWire
 from firmware_sims.uart import Line
 from firmware_sims.wire import PtyWire
@@ -40,6 +41,10 @@ T = TypeVar("T")
 
 def _log() -> deque[Served]:
     return deque(maxlen=KEPT)
+
+
+async def _act(name: str, wire: PtyWire | TcpWire) -> None:
+    await ACTS[name](wire)
 
 
 @dataclass
@@ -117,13 +122,21 @@ class Placed:
         while self._cures:
             self.bench.now(self._cures.pop())
 
+    def act(self, name: str) -> None:
+        """Do something to the port itself (`plugs.ACTS`): "unplug", "replug", "occupy", "cut", "mute" ...
+
+        Raises:
+            ValueError: this port cannot suffer that.
+        """
+        self.bench.call(_act(name, self.wire))
+
     def unplug(self) -> None:
         """Pull the plug of its wire."""
-        self.bench.call(settled(self.wire.unplug))
+        self.act("unplug")
 
     def replug(self) -> None:
         """Put it back."""
-        self.bench.call(settled(self.wire.replug))
+        self.act("replug")
 
 
 @dataclass
@@ -182,8 +195,8 @@ class Bench:
         self.call(self._stack.enter_async_context(wire))
         return Placed(name, kind, unit, faults, device, self, wire, line or kind.line, served)
 
-    def bus(self, units: Mapping[int, str], *, line: str = "9600 8N1") -> dict[int, Placed]:
-        """Several Modbus units on one RTU line (an RS-485 bus), by their address.
+    def bus(self, units: Mapping[int, str], *, line: str = "9600 8N1", tcp: bool = False) -> dict[int, Placed]:
+        """Several Modbus units by their address: on one RTU line (an RS-485 bus), or behind one Modbus TCP port.
 
         Raises:
             KeyError: there is no such device.
@@ -196,27 +209,22 @@ class Bench:
             if not isinstance(made, Unit):
                 raise TypeError(f"{name} speaks no Modbus: it cannot share a line")
             slaves[address] = Slave(Named(made, str(address)), faults=Faults(seed=self.seed + address))
-        wire = PtyWire(
-            RtuLine(slaves, seed=self.seed),
-            self._link(),
-            line=Line.parse(line),
-            note=lambda served: told[int(served.device)].append(served),
-        )
+        wire = self._shared(slaves, line=line, tcp=tcp, note=lambda served: told[int(served.device)].append(served))
         self.call(self._stack.enter_async_context(wire))
-        return {
-            address: Placed(
-                name,
-                DEVICES[name],
-                address,
-                slaves[address].faults,
-                slaves[address].unit,
-                self,
-                wire,
-                line,
-                told[address],
-            )
-            for address, name in units.items()
-        }
+        placed = {}
+        for address, name in units.items():
+            kind, slave = replace(DEVICES[name], tcp=tcp), slaves[address]
+            placed[address] = Placed(
+                name, kind, address, slave.faults, slave.unit, self, wire, line, told[address]
+            )  # fmt: skip
+        return placed
+
+    def _shared(self, slaves: Mapping[int, Slave], *, line: str, tcp: bool, note: Note) -> PtyWire | TcpWire:
+        if not tcp:
+            return PtyWire(RtuLine(slaves, seed=self.seed), self._link(), line=Line.parse(line), note=note)
+        units = TcpUnits(slaves, gateway=True, seed=self.seed)
+        units.note = note
+        return TcpWire(units.session)
 
     def broker(self) -> Broker:
         """A small MQTT broker on a free loopback port."""

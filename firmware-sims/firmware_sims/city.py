@@ -256,23 +256,3 @@ class City:
         }
         if isinstance(line, PtyWire):
             line.babble(makers[noise])
-
-    async def unplug(self, wire: str) -> None:
-        """Pull a wire's plug.
-
-        Raises:
-            KeyError: no such wire.
-        """
-        done = self.wires[wire].unplug()
-        if done is not None:
-            await done
-
-    async def replug(self, wire: str) -> None:
-        """Put it back; a pty is a new one behind the same symlink.
-
-        Raises:
-            KeyError: no such wire.
-        """
-        done = self.wires[wire].replug()
-        if done is not None:
-            await done

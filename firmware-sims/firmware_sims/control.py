@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
+from firmware_sims import plugs
 from firmware_sims.city import City
 from firmware_sims.faults import Fault
 
@@ -30,7 +31,8 @@ async def obey(city: City, line: bytes) -> dict[str, object]:
     """Do what one control line says; the answer tells what was wrong with it.
 
     `{"fault": NAME, "device": ID, "rate": .., "delay_s": .., ...}`, `{"quirk": NAME, "device": ID}`,
-    `{"heal": ID, "fault": NAME?}`, `{"unplug": WIRE}`, `{"replug": WIRE}`, `{"babble": WIRE, "noise": "low"|"off"|..}`.
+    `{"heal": ID, "fault": NAME?}`, `{"babble": WIRE, "noise": "low"|"off"|..}`, `{ACT: WIRE}` (plugs.ACTS: "unplug",
+    "replug", "cut" ...), `{"swap": [WIRE, WIRE]}`.
     `{"values": {POINT: NUMBER}, "device": ID}`, `{"leap": SECONDS}` (the city's day moves on),
     `{"device_clock": ID, "ahead_s": SECONDS}`, `{"broker"|"database": "down"|"up"}` (where the city has one).
     A key `at` (s, of scenario files) is ignored.
@@ -47,28 +49,62 @@ async def obey(city: City, line: bytes) -> dict[str, object]:
 
 
 async def _act(city: City, order: dict[str, Any]) -> None:
-    if "quirk" in order:
-        city.afflict(order["device"], order["quirk"])
-    elif "values" in order:
-        city.impose(order["device"], {point: float(value) for point, value in order["values"].items()})
-    elif "leap" in order:
-        city.leap(float(order["leap"]))
-    elif "device_clock" in order:
-        city.set_clock(order["device_clock"], float(order["ahead_s"]))
-    elif "broker" in order or "database" in order:
-        part = "broker" if "broker" in order else "database"
-        await city.outage(part, down={"down": True, "up": False}[order[part]])
-    elif "heal" in order:
-        city.heal(order["heal"], order.get("fault"))
-    elif "babble" in order:
-        city.babble(order["babble"], order.get("noise", "low"))
-    elif "unplug" in order:
-        await city.unplug(order["unplug"])
-    elif "replug" in order:
-        await city.replug(order["replug"])
-    else:
+    verb = next(iter(_ORDERS.keys() & order.keys()), None)
+    acts = plugs.ACTS.keys() & order.keys()
+    for name in acts:
+        await plugs.ACTS[name](city.wires[order[name]])
+    if verb is not None:
+        await _ORDERS[verb](city, order)
+    elif not acts:
         options = {key: value for key, value in order.items() if key not in {"fault", "device"}}
         city.strike(order["device"], Fault(order["fault"], **options))
+
+
+async def _quirk(city: City, order: dict[str, Any]) -> None:
+    city.afflict(order["device"], order["quirk"])
+
+
+async def _values(city: City, order: dict[str, Any]) -> None:
+    city.impose(order["device"], {point: float(value) for point, value in order["values"].items()})
+
+
+async def _leap(city: City, order: dict[str, Any]) -> None:
+    city.leap(float(order["leap"]))
+
+
+async def _clock(city: City, order: dict[str, Any]) -> None:
+    city.set_clock(order["device_clock"], float(order["ahead_s"]))
+
+
+async def _outage(city: City, order: dict[str, Any]) -> None:
+    part = "broker" if "broker" in order else "database"
+    await city.outage(part, down={"down": True, "up": False}[order[part]])
+
+
+async def _heal(city: City, order: dict[str, Any]) -> None:
+    city.heal(order["heal"], order.get("fault"))
+
+
+async def _babble(city: City, order: dict[str, Any]) -> None:
+    city.babble(order["babble"], order.get("noise", "low"))
+
+
+async def _swap(city: City, order: dict[str, Any]) -> None:
+    one, other = order["swap"]
+    plugs.swap(city.wires[one], city.wires[other])
+
+
+_ORDERS: Final[dict[str, Callable[[City, dict[str, Any]], Awaitable[None]]]] = {
+    "quirk": _quirk,
+    "values": _values,
+    "leap": _leap,
+    "device_clock": _clock,
+    "broker": _outage,
+    "database": _outage,
+    "heal": _heal,
+    "babble": _babble,
+    "swap": _swap,
+}
 
 
 def scenario(path: Path) -> list[tuple[float, bytes]]:

@@ -1,16 +1,20 @@
 """A small InfluxDB for tests: takes line protocol over HTTP (v1, v2 and v3 paths), keeps it, answers pings.
 
-It is a simulator: it stores lines as text, overwrites nothing and understands no query.
+It is a simulator: it stores lines as text and understands only the simplest of Flux (`firmware_sims.flux`), which it
+answers at `/api/v2/query` in annotated CSV. No other query, no retention, no users.
 """
 
 from __future__ import annotations
 
 import asyncio
 import gzip
+import json
 from collections import deque
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final, Self
+
+from firmware_sims.flux import Refused, answer
 
 MAX_BODY_BYTES: Final = 32 << 20
 MAX_HEAD_BYTES: Final = 65536
@@ -84,14 +88,25 @@ class Database:
         if size > MAX_BODY_BYTES:
             return False
         body = await reader.readexactly(size)
-        status = 204
-        if method == "POST" and "write" in path:
-            status = self.status
-            if status == 204:
-                text = gzip.decompress(body) if headers.get("content-encoding") == "gzip" else body
-                self.lines.extend(line for line in text.decode().splitlines() if line)
-        reply = b"" if status == 204 else b'{"error":"refused by the script of the test"}'
-        kind = b"Content-Type: application/json\r\n" if reply else b""
+        status, kind, reply = 204, b"", b""
+        if method == "POST":
+            text = gzip.decompress(body) if headers.get("content-encoding") == "gzip" else body
+            status, kind, reply = self._posted(path, text.decode())
         writer.write(b"HTTP/1.1 %d -\r\n%sContent-Length: %d\r\n\r\n%s" % (status, kind, len(reply), reply))
         await writer.drain()
         return headers.get("connection", "").lower() != "close"
+
+    def _posted(self, path: str, text: str) -> tuple[int, bytes, bytes]:
+        """Status, header of the type, and body of the answer to a POST."""
+        form = b"Content-Type: application/json\r\n"
+        if self.status != 204:
+            return self.status, form, b'{"error":"refused by the script of the test"}'
+        if "query" in path:
+            try:
+                found = answer(self.lines, json.loads(text)["query"])
+            except (Refused, ValueError, KeyError) as error:
+                return 400, form, json.dumps({"code": "invalid", "message": str(error)}).encode()
+            return 200, b"Content-Type: text/csv; charset=utf-8\r\n", found.encode()
+        if "write" in path:
+            self.lines.extend(line for line in text.splitlines() if line)
+        return 204, b"", b""

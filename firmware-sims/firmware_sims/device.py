@@ -76,6 +76,14 @@ class Asked(Simulated, Protocol):
 
 
 @runtime_checkable
+class Tuned(Simulated, Protocol):
+    """A device whose UART changes its speed."""
+
+    def baud_at(self, now_s: float) -> int:
+        """The speed that it has now; 0 = that of its line."""
+
+
+@runtime_checkable
 class Speaking(Simulated, Protocol):
     """A device that talks by itself."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from firmware_sims.device import Answers, Asked, Note, Simulated, Speaking
+from firmware_sims.device import Answers, Asked, Note, Simulated, Speaking, Tuned
 from firmware_sims.faults import Faults
 
 
@@ -29,6 +29,10 @@ class Faulty:
     @note.setter
     def note(self, note: Note) -> None:
         self.device.note = note
+
+    def baud_at(self, now_s: float) -> int:
+        """The speed that the device's UART has now; 0 = that of its line."""
+        return self.device.baud_at(now_s) if isinstance(self.device, Tuned) else 0
 
     def hear(self, data: bytes, now_s: float) -> Answers:
         """The device's answers after the faults."""

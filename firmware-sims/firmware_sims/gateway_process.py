@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -105,6 +105,13 @@ def _parts(placed: Placed) -> str:
     """Lanes and channels are declared; the simulated street has four lanes."""
     word = placed.kind.parts
     return "" if not word else f"{word} = {{ 1 = {{}}, 2 = {{}}, 3 = {{}}, 4 = {{}} }}\n"
+
+
+def lay(profiles: Mapping[str, str], folder: Path) -> None:
+    """Put the texts of own profiles, by name, where the daemon looks for them: beside its config."""
+    (folder / "profiles").mkdir()
+    for name, text in profiles.items():
+        (folder / "profiles" / f"{name}.toml").write_text(text, encoding="utf-8")
 
 
 @dataclass

@@ -53,6 +53,8 @@ class OPS243:
     note: Note = forget
     polls: int = 0
     on_s: float | None = None
+    quirks: frozenset[str] = frozenset({"quoted", "chatty"})
+    odd: set[str] = field(default_factory=set)
     looked_to_s: float | None = None
     lines: deque[_Line] = field(default_factory=lambda: deque(maxlen=4096), repr=False)
     buffer: bytearray = field(default_factory=bytearray, repr=False)
@@ -106,12 +108,14 @@ class OPS243:
         if "M" in self.flags:
             members["magnitude"] = round(line.magnitude, 1)
             said["magnitude"] = round(line.magnitude, 1)
-        members["speed"] = speed
+        members["speed"] = str(speed) if "quoted" in self.odd else speed
         self.note(Served(self.name, now_s, self.polls, said))
         if "J" in self.flags:
             text = json.dumps(members, separators=(",", ":"))
         else:
             text = ",".join(f'"{m}"' if m == name else str(m) for m in members.values())
+        if "chatty" in self.odd:  # settings echoed and plain text between the reports
+            text = f'{{"OutputFeature":"J"}}\r\nTargets: 1 of 9\r\n{text}'
         records = self._record(line.last_of, now_s) if line.last_of and "C" in self.flags else ""
         return f"{text}\r\n{records}".encode()
 

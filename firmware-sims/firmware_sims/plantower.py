@@ -16,6 +16,7 @@ _SLEEP: Final = 0xE4
 _POINTS: Final = ("pm1", "pm2_5", "pm10")
 _SIZES: Final = ("0_3", "0_5", "1_0", "2_5", "5_0", "10_0")
 _FAR_S: Final = 3600.0
+_MOST: Final = 20_000.0  # no air holds so much: the words are at their limit
 
 
 def seal(body: bytes) -> bytes:
@@ -29,6 +30,12 @@ def frame(words: list[int], *, version: int = 0x97, error: int = 0) -> bytes:
 
 
 DRESS: Final = Dress(lambda data: seal(data[:-2]), tail=2)
+
+
+def _said(air: list[int], counts: list[int]) -> dict[str, float]:
+    """What the words of a frame say."""
+    said = {point: float(value) for point, value in zip(_POINTS, air, strict=True)}
+    return said | {f"particles_{size}": count / 100 for size, count in zip(_SIZES, counts, strict=True)}
 
 
 @dataclass
@@ -85,20 +92,21 @@ class PMS5003:
             self.asleep = True
             return [(0.02, seal(HEADER + b"\0\x04" + bytes([command, data])))]
         if command == _SLEEP and self.asleep:
-            self.asleep, self.on_s, self.due_s = False, now_s, now_s + 2.0
+            self.asleep, self.passive, self.on_s, self.due_s = False, False, now_s, now_s + 2.0
         return []
 
     def _data(self, now_s: float) -> bytes:
         self.polls += 1
         if now_s - self.on_s < self.zeros_s:
-            self.note(Served(self.name, now_s, self.polls, dict.fromkeys(_POINTS, 0.0), fault="warmup"))
+            self.note(Served(self.name, now_s, self.polls, _said([0] * 3, [0] * 6), fault="warmup"))
             return frame([0] * 12)
         fine = self.pm2_5(now_s)
+        if fine > _MOST:
+            self.note(Served(self.name, now_s, self.polls, _said([0xFFFF] * 3, [0xFFFF] * 6), fault="wild"))
+            return frame([0xFFFF] * 12)
         air = [round(fine * share) for share in (0.62, 1.0, 1.22)]
         # The factory calibration (CF=1) reads higher at high load, the same below 30 ug/m3.
         factory = [value if value <= 30 else round(30 + (value - 30) * 1.5) for value in air]
         counts = [min(round(fine * share), 0xFFFF) for share in (190, 56, 9.5, 0.95, 0.3, 0.12)]
-        said = {point: float(value) for point, value in zip(_POINTS, air, strict=True)}
-        said |= {f"particles_{size}": count / 100 for size, count in zip(_SIZES, counts, strict=True)}
-        self.note(Served(self.name, now_s, self.polls, said))
+        self.note(Served(self.name, now_s, self.polls, _said(air, counts)))
         return frame([*factory, *air, *counts])

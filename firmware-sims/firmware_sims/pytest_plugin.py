@@ -38,7 +38,7 @@ def cg_device(cg_bench: Bench) -> Callable[..., Placed]:
 
 @pytest.fixture
 def cg_bus(cg_bench: Bench) -> Callable[..., dict[int, Placed]]:
-    """`cg_bus({1: "eastron-sdm630", 2: "eastron-sdm120"})`: Modbus units on one RTU line, by address."""
+    """`cg_bus({1: "eastron-sdm630", 2: "eastron-sdm120"})`: Modbus units on an RTU line; `tcp=True`: on a TCP port."""
     return cg_bench.bus
 
 
@@ -79,9 +79,10 @@ def cg_database(cg_bench: Bench) -> Database:
 def cg_daemon(tmp_path: Path, cg_bench: Bench) -> Iterator[Callable[..., Gateway]]:
     """`cg_daemon(device, ...)` starts the real gateway on these devices and ends it behind the test.
 
-    Options: `streams` (("raw", "event")), `every` ("1s"), `extra` (more TOML, a sink for example).
+    Options: `streams` (("raw", "event")), `every` ("1s"), `extra` (more TOML, a sink for example), `profiles` (texts of
+    own profiles by name, put beside the config).
     """
-    from firmware_sims.gateway_process import Gateway, config  # noqa: PLC0415 - cheap to load
+    from firmware_sims.gateway_process import Gateway, config, lay  # noqa: PLC0415 - cheap to load
 
     del cg_bench  # only so that the daemon ends before its devices
     started: list[Gateway] = []
@@ -91,10 +92,12 @@ def cg_daemon(tmp_path: Path, cg_bench: Bench) -> Iterator[Callable[..., Gateway
         streams: Sequence[str] = ("raw", "event"),
         every: str | None = None,
         extra: str = "",
+        profiles: Mapping[str, str] | None = None,
     ) -> Gateway:
         flat = [each for entry in devices for each in (entry.values() if isinstance(entry, Mapping) else (entry,))]
         folder = tmp_path / f"cg-gateway-{len(started) + 1}"
         folder.mkdir()
+        lay(profiles or {}, folder)
         started.append(Gateway(folder, config(flat, folder, streams=streams, every=every, extra=extra)))
         started[-1].start()
         return started[-1]

@@ -5,30 +5,42 @@
 | stuck | the same mass for ever | every register stands still | the same distance |
 | zero | a fan that stopped: all zero | no mains: all zero | distance 0 (the sensor then says its minimum) |
 | jump | twenty times as much | twenty times as much power and current | a third of the distance |
+| wild | numbers no air can have | - | - |
 | restart | warm-up frames | energy counters begin at 0 again (a new meter) | - |
 | absent | - | every value "not available" | no target |
 | rollover | - | energy counters come round at 2^16 of the meter's unit | - |
-| swapped | - | the words of each value change places (a firmware with another order) | - |
-| shifted | - | every register one higher (numbers counted from 1) | - |
-| invalid | - | the largest number that each type can hold, NaN for floats | - |
 
-Every other serial sensor can be `stuck`: its time stands still, so that it says the same for ever.
+Register maps have more of them: odd_registers.py. Every other serial sensor can be `stuck`: its time stands still, so
+that it says the same for ever. One that talks by itself can be `drowsy` (a frame in half an hour: its duty cycle) or
+`tenfold` (ten times as many frames). Quirks of one protocol (`OWN`) stand beside its model, as its `quirks`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias, TypeVar
 
 from firmware_sims.device import Simulated
+from firmware_sims.odd_registers import NAMES as MAPS
+from firmware_sims.odd_registers import change
+from firmware_sims.omnipresense import OPS243
 from firmware_sims.plantower import PMS5003
-from firmware_sims.registers import Cell, RegisterUnit
+from firmware_sims.registers import RegisterUnit
 from firmware_sims.streams import Stream
-from firmware_sims.ultrasonic import MaxBotixHRXL
+from firmware_sims.ultrasonic import MaxBotixHRXL, Pinger
+from firmware_sims.wavetronix import SS125
 
-NAMES: Final = ("stuck", "zero", "jump", "restart", "absent", "rollover", "swapped", "shifted", "invalid")
-_MAPS: Final = ("swapped", "shifted", "invalid")
+_SENSED: Final = ("stuck", "zero", "jump", "wild", "restart", "absent", "rollover")
+_PACES: Final[dict[str, Callable[[float], float]]] = {
+    "drowsy": lambda _period_s: 1800.0,
+    "tenfold": lambda period_s: period_s / 10,
+}
+OWN: Final = (
+    "asleep", "bcc_control", "buffered", "chatty", "clock_wrong", "crc_short", "dst", "negative_speed", "no_crc",
+    "no_new_data", "no_speed", "not_measuring", "occupancy_error", "odd_values", "quoted", "stuffed",
+)  # fmt: skip
+NAMES: Final = (*_SENSED, *MAPS, *_PACES, *OWN)
+_YEAR_2000_S: Final = 946_684_800.0  # a clock whose battery is dead
 _ROUND_KWH: Final = 65_536.0
 T = TypeVar("T")
 Readings: TypeAlias = Mapping[str, float | None]
@@ -51,7 +63,7 @@ def stuck(sense: Callable[[float], T]) -> Callable[[float], T]:
 def _sense(sense: Callable[[float], float], name: str, *, factor: float) -> Callable[[float], float]:
     if name == "stuck":
         return stuck(sense)
-    return lambda now_s: {"zero": 0.0, "jump": factor * sense(now_s)}[name]
+    return lambda now_s: {"zero": 0.0, "wild": 1e6, "jump": factor * sense(now_s)}[name]
 
 
 def _jumped(key: str, value: float | None) -> float | None:
@@ -85,23 +97,6 @@ def _source(source: Source, name: str) -> Source:
     return lambda now_s: {key: change(key, value) for key, value in source(now_s).items()}
 
 
-def _map(cells: Sequence[Cell], name: str) -> list[Cell]:
-    """The register map after a change that nobody announced; what it serves is no truth of any point."""
-    if name == "shifted":
-        return [replace(cell, address=cell.address + 1, truth=False) for cell in cells]
-    if name == "swapped":
-        return [replace(cell, low_first=not cell.low_first, truth=False) for cell in cells]
-    return [replace(cell, key="", absent=_largest(cell), truth=False) for cell in cells]
-
-
-def _largest(cell: Cell) -> bytes:
-    """Wire bytes of the type's largest number; those of a quiet NaN for floats."""
-    size = 2 * cell.count
-    if cell.type.startswith("f"):
-        return b""
-    return (b"\xff" if cell.type.startswith("u") else b"\x7f") + b"\xff" * (size - 1)
-
-
 def _bare(device: Simulated) -> Simulated:
     """The unit itself, without the envelopes that a meter or a bench puts around it."""
     for name in ("unit", "meter", "measured"):
@@ -118,21 +113,58 @@ def afflict(device: Simulated, name: str, *, now_s: float) -> Callable[[], None]
         ValueError: there is no such quirk, or this device cannot have it.
     """
     unit = _bare(device)
-    if isinstance(unit, RegisterUnit) and name in _MAPS:
-        cells = unit.cells
-        unit.cells = _map(cells, name)
-        return lambda: setattr(unit, "cells", cells)
+    cure = _of_registers(unit, name) or _of_a_stream(unit, name, now_s=now_s) or _of_a_sense(device, name, now_s=now_s)
+    if cure is None:
+        raise ValueError(f"{device.name} cannot have the quirk {name!r}; quirks are {', '.join(NAMES)}")
+    return cure
+
+
+Cure: TypeAlias = Callable[[], None]
+
+
+def _of_registers(unit: Simulated, name: str) -> Cure | None:
+    if not isinstance(unit, RegisterUnit):
+        return None
+    if name.startswith("scale_") and not unit.name.startswith("sunspec"):
+        return None
+    if name in MAPS:
+        return change(unit, name)
+    if name not in _SENSED or name == "wild":
+        return None
+    source = unit.source
+    unit.source = _source(source, name)
+    return lambda: setattr(unit, "source", source)
+
+
+def _of_a_stream(unit: Simulated, name: str, *, now_s: float) -> Cure | None:
+    """Quirks of a protocol, of a pace, and the time that stands still."""
+    if isinstance(unit, Stream | SS125 | OPS243) and name in unit.quirks:
+        clock = "clock_s" if isinstance(unit, SS125) else "ahead_s"
+        unit.odd.add(name)
+        if name == "clock_wrong":
+            setattr(unit, clock, _YEAR_2000_S - now_s)
+
+        def heal() -> None:
+            unit.odd.discard(name)
+            if name == "clock_wrong":
+                setattr(unit, clock, 0.0)
+
+        return heal
+    if isinstance(unit, Stream | PMS5003 | Pinger) and name in _PACES:
+        period_s = unit.period_s
+        unit.period_s, unit.due_s = _PACES[name](period_s), now_s
+        return lambda: setattr(unit, "period_s", period_s)
     if isinstance(unit, Stream) and name == "stuck":
         unit.frozen_s = now_s
         return lambda: setattr(unit, "frozen_s", None)
-    if isinstance(unit, RegisterUnit) and name in NAMES:
-        source = unit.source
-        unit.source = _source(source, name)
-        return lambda: setattr(unit, "source", source)
+    return None
+
+
+def _of_a_sense(device: Simulated, name: str, *, now_s: float) -> Cure | None:
     if isinstance(device, PMS5003) and name == "restart":
         device.on_s = now_s
         return lambda: None
-    if isinstance(device, PMS5003) and name in {"stuck", "zero", "jump"}:
+    if isinstance(device, PMS5003) and name in {"stuck", "zero", "jump", "wild"}:
         mass = device.pm2_5
         device.pm2_5 = _sense(mass, name, factor=20)
         return lambda: setattr(device, "pm2_5", mass)
@@ -141,7 +173,7 @@ def afflict(device: Simulated, name: str, *, now_s: float) -> Callable[[], None]
         nothing = (lambda _now_s: _NO_TARGET_M) if name == "absent" else None
         device.distance_m = nothing or _sense(distance, name, factor=1 / 3)
         return lambda: setattr(device, "distance_m", distance)
-    raise ValueError(f"{device.name} cannot have the quirk {name!r}; quirks are {', '.join(NAMES)}")
+    return None
 
 
 def impose(device: Simulated, values: Readings) -> Callable[[], None]:

@@ -70,8 +70,14 @@ class Cell:
         elif self.type.startswith("f"):
             data = struct.pack(_FORMATS[self.type], (value - self.offset) / self.scale)
         else:
-            data = struct.pack(_FORMATS[self.type], round((value - self.offset) / self.scale))
+            data = self._integer(round((value - self.offset) / self.scale))
         return b"".join(data[at : at + 2] for at in range(len(data) - 2, -1, -2)) if self.low_first else data
+
+    def _integer(self, raw: int) -> bytes:
+        """A number at its type's limit where it does not fit: registers saturate, short of "not available"."""
+        bits = 16 * self.count
+        least, most = (-1 << bits - 1, (1 << bits - 1) - 1) if self.type[0] == "s" else (0, (1 << bits) - 1)
+        return struct.pack(_FORMATS[self.type], raw if least <= raw <= most else least + 1 if raw < 0 else most - 1)
 
     def decode(self, data: bytes) -> float:
         """The quantity that the bytes say."""

@@ -29,6 +29,7 @@ from firmware_sims.faults import Fault, Faults
 from firmware_sims.faulty import Faulty
 from firmware_sims.kind import Kind
 from firmware_sims.lines import RtuLine, Slave, TcpUnits
+from firmware_sims.plugs import ACTS
 from firmware_sims.quirks import afflict
 from firmware_sims.registers import Unit
 from firmware_sims.self_identifying import SelfIdentifying
@@ -57,6 +58,8 @@ def _metric(seed: int, unit: int) -> Simulated:
 _TABLES: Final = (register_models, air_streams, energy_streams, traffic_streams, water_streams)
 DEVICES: Final[dict[str, Kind]] = {name: kind for table in _TABLES for name, kind in table.kinds().items()} | {
     "plantower-pms5003": Kind(lambda seed, _unit: build(seed).air, dress=plantower.DRESS),
+    "plantower-pms5003-polled": Kind(lambda seed, _unit: build(seed).air, dress=plantower.DRESS),
+    "plantower-pms5003-duty": Kind(lambda seed, _unit: build(seed).air, dress=plantower.DRESS),
     "eastron-sdm630": Kind(lambda seed, _unit: build(seed).main_meter, unit=1),
     "eastron-sdm120": Kind(lambda seed, _unit: build(seed).feeder, unit=1),
     "eastron-sdm230": Kind(lambda seed, _unit: build(seed).feeder, unit=1),
@@ -112,7 +115,7 @@ class Alone:
         return cls(device, faults, PtyWire(end, port_link(options), line=line, note=truth.note))
 
     async def obey(self, line: bytes) -> dict[str, object]:
-        """Do what one control line says: `fault` (with its options), `quirk`, `heal`, `unplug`, `replug`."""
+        """Do what one control line says: `fault` (with its options), `quirk`, `heal`, or an act of plugs.ACTS."""
         try:
             order: dict[str, Any] = json.loads(line)
             if "quirk" in order:
@@ -124,17 +127,10 @@ class Alone:
                 while self.cures:
                     self.cures.pop()()
             else:
-                await settled({"unplug": self.wire.unplug, "replug": self.wire.replug}[next(iter(order))])
+                await ACTS[next(iter(order))](self.wire)
         except (ValueError, TypeError, AttributeError, LookupError, StopIteration) as error:
             return {"error": str(error) or "no control line"}
         return {"done": order}
-
-
-async def settled(act: Callable[[], Any]) -> None:
-    """Do it and wait, where it takes time: a pty is unplugged at once, a TCP port is not."""
-    done = act()
-    if done is not None:
-        await done
 
 
 def port_link(options: argparse.Namespace) -> Path:

@@ -32,7 +32,8 @@ class Stream:
         replies: requests by pattern, in the order in which they are tried; one without an answer says nothing.
         delay_s: time from a request to its answer, s.
         unit: its address. talking: whether it sends frames by itself now.
-        frozen_s: where its time stands still (a stuck sensor).
+        frozen_s: where its time stands still (a stuck sensor). ahead_s: how wrong its own clock is.
+        quirks: those of its own that its model knows; odd: those that it has now.
         memory: what the model keeps from one exchange to the next.
     """
 
@@ -44,11 +45,18 @@ class Stream:
     unit: int = 1
     talking: bool = True
     frozen_s: float | None = None
+    ahead_s: float = 0.0
+    quirks: frozenset[str] = frozenset()
+    odd: set[str] = field(default_factory=set)
     memory: dict[str, float] = field(default_factory=dict)
     note: Note = forget
     polls: int = 0
     due_s: float = float("-inf")
     buffer: bytearray = field(default_factory=bytearray, repr=False)
+
+    def baud_at(self, now_s: float) -> int:
+        """The speed that its UART has now; 0 = that of its line."""
+        return int(self.memory["baud"]) if now_s < self.memory.get("fast_to_s", float("-inf")) else 0
 
     def speak(self, now_s: float) -> tuple[bytes, float]:
         """The frame due now."""

@@ -26,6 +26,7 @@ class TcpWire:
         session: makes the device's side of a connection (`TcpUnits.session`, or `lambda: rtu_line`).
         talker: a pushing device whose frames go to every connection.
         limit: connections beyond this are closed at once, as small devices do.
+        muted: takes bytes and never answers (plugs.mute).
         idle_s: a connection without a request for this long is closed.
         note: where the talker's ground truth goes; frames without a connection are marked `nobody`.
     """
@@ -38,6 +39,7 @@ class TcpWire:
     idle_s: float = 60.0
     clock: Callable[[], float] = field(default_factory=steady)
     note: Note = forget
+    muted: bool = False
     refused: int = 0
     accepted: int = 0
     _server: asyncio.Server | None = None
@@ -107,7 +109,7 @@ class TcpWire:
                 data = await reader.read(4096)
             if not data:
                 return
-            for delay_s, answer in session.hear(data, self.clock()) if session is not None else []:
+            for delay_s, answer in session.hear(data, self.clock()) if session is not None and not self.muted else []:
                 loop.call_later(delay_s, _put, writer, answer)
 
     def _speak(self) -> None:
@@ -115,7 +117,7 @@ class TcpWire:
             return
         now_s = self.clock()
         data, due_s = self.talker.speak(now_s)
-        for writer in self._writers if data else ():
+        for writer in self._writers if data and not self.muted else ():
             _put(writer, data)
         self._timer = asyncio.get_running_loop().call_later(max(due_s - now_s, 0.0005), self._speak)
 

@@ -70,7 +70,8 @@ def _ss105(lanes: tuple[Lane, ...], stream: Stream, match: re.Match[bytes], now_
     if int(match[1]) != stream.unit:
         return NOTHING
     end_s, groups = last_interval(lanes, now_s)
-    payload, said = f"{round(end_s - datetime(2000, 1, 1, tzinfo=UTC).timestamp()):08X}", {}
+    stamped = max(round(end_s + stream.ahead_s - datetime(2000, 1, 1, tzinfo=UTC).timestamp()), 0)
+    payload, said = f"{stamped:08X}", {}
     for n, seen in enumerate(groups, start=1):
         speed = round(_mean([v.speed_kmh for v in seen]) / KMH_PER_MPH)
         occupancy = min(round(sum(map(busy_ms, seen)) / INTERVAL_S / 1000 * 1024), 1024)
@@ -108,7 +109,7 @@ def _g4_statistics(lanes: tuple[Lane, ...], stream: Stream, match: re.Match[byte
         return NOTHING
     end_s, groups = last_interval(lanes, now_s)
     number = int(end_s // INTERVAL_S) & 0xFF
-    head = bytes([number]) + b"\0\0\0" + _stamp(end_s) + bytes([len(groups), 0b11111111])
+    head = bytes([number]) + b"\0\0\0" + _stamp(end_s + stream.ahead_s) + bytes([len(groups), 0b11111111])
     head += INTERVAL_S.to_bytes(2) + bytes([124, 0x10]) + bytes(5)
     tables: dict[int, list[int]] = {kind: [] for kind in (0x10, 0x11, 0x12, 0x13, 0x14, 0x15, 0x16, 0x1E, 0x1F)}
     said = {}
@@ -146,7 +147,13 @@ def _g4_event(lanes: tuple[Lane, ...], stream: Stream, now_s: float) -> Told:
     data, said = b"", {}
     for seen in fresh(stream, lanes, now_s=now_s)[:1]:
         length, speed, dwell = round(seen.length_m * 10), min(round(seen.speed_kmh), 255), busy_ms(seen)
-        body = bytes([seen.lane, seen.klass, length, speed]) + dwell.to_bytes(2) + b"\x25" + _stamp(seen.at_s) + b"\0"
+        body = (
+            bytes([seen.lane, seen.klass, length, speed])
+            + dwell.to_bytes(2)
+            + b"\x25"
+            + _stamp(seen.at_s + stream.ahead_s)
+            + b"\0"
+        )
         data = g4_frame(0x5E, body, unit=stream.unit)
         values = {"speed": float(speed), "length": length / 10, "vehicle_class": float(seen.klass)}
         said = {f"lane{seen.lane}": values | {"duration": dwell / 1000}}
@@ -231,7 +238,8 @@ def _natch(lanes: tuple[Lane, ...], stream: Stream, now_s: float) -> Told:
     seen = waiting[0]
     memory["seen_s"] = seen.at_s
     memory["id"] = memory.get("id", 0.0) + 1
-    local = datetime.fromtimestamp(seen.at_s, UTC) + timedelta(seconds=LOCAL_OFFSET_S)
+    shift_s = LOCAL_OFFSET_S + stream.ahead_s - 3600 * ("dst" in stream.odd and now_s % 120 < 60)
+    local = datetime.fromtimestamp(seen.at_s + shift_s, UTC)
     duration, headway = busy_ms(seen), 4638
     line = f"ds,{int(memory['id']) & 0xFFFF:04x},{seen.lane - 1},{duration},{headway},{local:%H:%M:%S}\r\n"
     return line.encode(), {f"lane{seen.lane}": {"duration": duration / 1000, "headway": headway / 1000}}
@@ -252,11 +260,13 @@ def _lanes(seed: int) -> tuple[Lane, ...]:
 
 
 def _pushed(name: str, frame: Callable[..., Told], seed: int, unit: int) -> Stream:
-    return Stream(name, partial(frame, _lanes(seed)), period_s=0.25, unit=unit)
+    quirks = frozenset({"dst", "clock_wrong"} if name == "natch" else {"clock_wrong"})
+    return Stream(name, partial(frame, _lanes(seed)), period_s=0.25, unit=unit, quirks=quirks)
 
 
 def _asked(name: str, request: re.Pattern[bytes], reply: Callable[..., Told], seed: int, unit: int) -> Stream:
-    return Stream(name, replies=[(request, partial(reply, _lanes(seed)))], unit=unit)
+    quirks = frozenset({"clock_wrong"} if name in {"wavetronix-ss105", "iss-rtms-g4"} else ())
+    return Stream(name, replies=[(request, partial(reply, _lanes(seed)))], unit=unit, quirks=quirks)
 
 
 def kinds() -> dict[str, Kind]:

@@ -21,7 +21,7 @@ def a01_frame(distance_mm: int) -> bytes:
 
 
 @dataclass
-class _Pinger:
+class Pinger:
     """A sensor that measures `distance_m` (to the surface, at a Unix time) every `period_s` and is never asked."""
 
     name: str
@@ -49,7 +49,7 @@ class _Pinger:
 
 
 @dataclass
-class MaxBotixHRXL(_Pinger):
+class MaxBotixHRXL(Pinger):
     """A 5 m HRXL: `R1234` CR in mm; closer than 500 mm reads 500, no target reads 5000.
 
     Boot text comes first when `booted` is false.
@@ -70,7 +70,7 @@ class MaxBotixHRXL(_Pinger):
 
 
 @dataclass
-class A01NYUB(_Pinger):
+class A01NYUB(Pinger):
     """An A01NYUB: four bytes, mm; its range begins at 280 mm."""
 
     period_s: float = 0.1

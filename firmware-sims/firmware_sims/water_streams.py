@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -63,9 +64,23 @@ def _windsonic(seed: int, _unit: int) -> Stream:
     return Stream("gill-windsonic", frame)
 
 
+def _org815(seed: int, _unit: int) -> Stream:
+    """Rain at a steady rate, so that rate and accumulation agree; the accumulation comes round at 1000 mm."""
+    rate = 0.25 + seed % 7
+
+    def reply(_stream: Stream, _match: re.Match[bytes], now_s: float) -> Told:
+        total = f"{now_s / 3600 * rate % 999:07.3f}"
+        return f"R- {rate:4.2f} {total}\r".encode(), {
+            "": {"rain_rate": float(f"{rate:.2f}"), "rain_total": float(total)}
+        }
+
+    return Stream("optical-org-815", replies=[(re.compile(b"A"), reply)])
+
+
 def kinds() -> dict[str, Kind]:
     """The sensors of this file, by their profile's name."""
     found = {name: Kind(partial(_ranger, name, model), dress=Dress()) for name, model in RANGERS.items()}
     found["dfrobot-a02yyuw"] = Kind(_a02, dress=ultrasonic.A01_DRESS)
+    found["optical-org-815"] = Kind(_org815, dress=Dress())
     found["gill-windsonic"] = Kind(_windsonic, dress=Dress())
     return found

@@ -93,12 +93,17 @@ DRESS: Final = Dress(
 )
 
 
+QUIRKS: Final = frozenset({"no_speed", "negative_speed", "occupancy_error", "clock_wrong", "buffered"})
+_ERRORS: Final = 0x7FFF  # occupancies from here on are error codes of no known meaning
+_BEHIND_S: Final = 3600.0
+
+
 @dataclass
 class SS125:
     """A radar over `lanes`, answering to `id`. `metric` is its units setting (km/h and m, else mph and ft).
 
     Its clock runs `clock_s` ahead of the true time; writing date and time sets that. Packet n of an interval is
-    lane n + 1, packets behind the lanes are the approaches.
+    lane n + 1, packets behind the lanes are the approaches. `odd` are its quirks now.
     """
 
     name: str
@@ -111,6 +116,8 @@ class SS125:
     note: Note = forget
     polls: int = 0
     buffer: bytearray = field(default_factory=bytearray, repr=False)
+    quirks: frozenset[str] = QUIRKS
+    odd: set[str] = field(default_factory=set)
     events: deque[Vehicle] = field(default_factory=lambda: deque(maxlen=512), repr=False)
     events_to_s: float | None = None
 
@@ -170,6 +177,7 @@ class SS125:
 
     def _interval(self, body: bytes, now_s: float) -> list[bytes]:
         age = int.from_bytes(body[3:6], "big")
+        now_s -= _BEHIND_S * ("buffered" in self.odd)  # it goes on telling an old interval
         if age > _KEPT_INTERVALS:
             return [self._result(body, NO_INTERVAL)]
         end_s = (now_s + self.clock_s) // self.interval_s * self.interval_s - age * self.interval_s - self.clock_s
@@ -204,9 +212,18 @@ class SS125:
         headway_ms = round(1000 * self.interval_s * lanes / len(seen)) if seen else 0
         gap_ms = round(headway_ms - 1000 * busy_s / len(seen)) if seen else 0
         numbers = [len(seen), *classes, headway_ms, max(gap_ms, 0)]
+        said: dict[str, float] = {}
+        occupancy_raw = _ERRORS + 1 if "occupancy_error" in self.odd else occupancy
         raw = [number.to_bytes(3, "big") for number in numbers]
-        data = mean + raw[0] + occupancy.to_bytes(2, "big") + b"".join(raw[1:5]) + fast + raw[5] + raw[6]
-        said = {"vehicle_count": float(len(seen)), "occupancy": occupancy / 256}
+        if not self.odd.isdisjoint({"no_speed", "negative_speed"}):
+            mean = fast = fixed24(None if "no_speed" in self.odd else -19.25)
+            speeds = []
+        data = mean + raw[0] + occupancy_raw.to_bytes(2, "big") + b"".join(raw[1:5]) + fast + raw[5] + raw[6]
+        if "negative_speed" in self.odd:
+            said = {"speed": -19.25 * speed, "speed_p85": -19.25 * speed}
+        said |= {"vehicle_count": float(len(seen))} | (
+            {"occupancy": occupancy / 256} if occupancy_raw < _ERRORS else {}
+        )
         said |= {f"vehicle_count_c{k + 1}": float(count) for k, count in enumerate(classes)}
         said |= {"headway": headway_ms / 1000, "gap": max(gap_ms, 0) / 1000}
         if speeds:

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from firmware_sims.device import Asked, Note, Served, Simulated, Speaking, forget, steady
+from firmware_sims.device import Asked, Note, Served, Simulated, Speaking, Tuned, forget, steady
 from firmware_sims.uart import Line, heard
 
 _CHUNK_S: Final = 0.004  # bytes are written in portions of about this length
@@ -71,6 +71,7 @@ class PtyWire:
     inverted: bool = False
     note: Note = forget
     counters: Counters = field(default_factory=Counters)
+    holder: int = -1  # a descriptor that holds the port's lock (plugs.occupy)
     _master: int = -1
     _listened: bool = False
     _waiting: list[tuple[float, int, bytes, bool]] = field(default_factory=list, repr=False)
@@ -116,6 +117,9 @@ class PtyWire:
         if self._master < 0:
             return
         self._cancel("look")
+        if self.holder >= 0:
+            os.close(self.holder)
+            self.holder = -1
         asyncio.get_running_loop().remove_reader(self._master)
         os.close(self._master)
         self._master, self._listened = -1, False
@@ -164,6 +168,11 @@ class PtyWire:
             stop_bits=2 if flags & termios.CSTOPB else 1,
         )
 
+    def _own(self) -> Line:
+        """What the device's UART is set to now."""
+        baud = self.device.baud_at(self.clock()) if isinstance(self.device, Tuned) else 0
+        return replace(self.line, baud=baud) if baud else self.line
+
     # --- towards the device
 
     def _arrive(self, data: bytes) -> None:
@@ -177,7 +186,7 @@ class PtyWire:
         took_s = len(data) * settings.char_s
         self._heard_until = max(now, self._heard_until) + took_s
         # Stop bits make no difference to a receiver; only the sender's longer character does.
-        there = heard(data, sent=settings, listened=self.line, inverted=self.inverted)
+        there = heard(data, sent=settings, listened=self._own(), inverted=self.inverted)
         self.counters.framing += there.framing_errors
         self.counters.parity += there.parity_errors
         self.counters.received += len(there.data)
@@ -211,7 +220,7 @@ class PtyWire:
         self._pump()
 
     def _pump(self) -> None:
-        now = asyncio.get_running_loop().time()
+        now, char_s = asyncio.get_running_loop().time(), self._own().char_s
         while True:
             if self._sending is None:
                 if not self._waiting or self._waiting[0][0] > now:
@@ -219,16 +228,16 @@ class PtyWire:
                 at, _, data, audible = heappop(self._waiting)
                 self._sending = (max(at, self._sent_until), data, 0, audible)
             start, data, done, audible = self._sending
-            due = min(int((now - start) / self.line.char_s + 1e-6), len(data))
+            due = min(int((now - start) / char_s + 1e-6), len(data))
             self._put(data[done:due], audible=audible or done > 0)
             if due < len(data):
                 self._sending = (start, data, due, audible)
                 break
-            self._sending, self._sent_until = None, start + len(data) * self.line.char_s
+            self._sending, self._sent_until = None, start + len(data) * char_s
         if self._sending:
             start, data, done, _ = self._sending
-            portion = max(1, int(_CHUNK_S / self.line.char_s))
-            self._at("pump", start + min(done + portion, len(data)) * self.line.char_s, self._pump)
+            portion = max(1, int(_CHUNK_S / char_s))
+            self._at("pump", start + min(done + portion, len(data)) * char_s, self._pump)
         elif self._waiting:
             self._at("pump", self._waiting[0][0], self._pump)
 
@@ -238,7 +247,7 @@ class PtyWire:
         if not self._listened or not audible:  # who opens the port too late hears a tail, no whole frame
             self.counters.lost += len(data)
             return
-        there = heard(data, sent=self.line, listened=self._settings(), inverted=self.inverted)
+        there = heard(data, sent=self._own(), listened=self._settings(), inverted=self.inverted)
         self.counters.framing += there.framing_errors
         self.counters.parity += there.parity_errors
         written = 0

@@ -45,14 +45,23 @@ def call(argv: Sequence[str]) -> int:
     except click.exceptions.Exit as leaving:
         return leaving.exit_code
     except click.ClickException as misuse:
-        misuse.show(sys.stderr)
-        return EXIT_USAGE
+        return _misused(misuse, context.obj)
     except (click.Abort, KeyboardInterrupt):
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         return _pipe_closed()
     except Exception as error:  # noqa: BLE001 - the last resort, see the module's docstring
         return _told(error, context.obj if isinstance(context.obj, Face) else Face())
+
+
+def _misused(misuse: click.ClickException, face: object) -> int:
+    from gateway.cli.words import language, misused
+
+    context = getattr(misuse, "ctx", None)
+    face = face if context is None else context.find_root().obj
+    face = face if isinstance(face, Face) else Face(lang=language(None))
+    face.faults([misused(misuse, face.lang)])
+    return EXIT_USAGE
 
 
 def _pipe_closed() -> int:

@@ -12,6 +12,7 @@ import click
 from gateway.catalogue.fault import EXIT_CONFIG, EXIT_USAGE, Fault, Trouble
 from gateway.cli.face import Face
 from gateway.cli.target import Target, target
+from gateway.cli.words import Misuse
 
 if TYPE_CHECKING:
     from drivers.profile import Profile
@@ -38,10 +39,13 @@ def command(face: Face, *, place: str, profile_name: str, ident: str, line_text:
     wire, unit = (target(face, split[1]), int(split[2])) if split else (target(face, place), None)
     profile = _profile(face, loaded, wire, unit=unit, name=profile_name)
     if profile.speaks == "modbus" and unit is None:
-        raise click.UsageError(f"{profile.id} speaks Modbus: write {place}/UNIT.")
+        raise Misuse(f"{profile.id} speaks Modbus: write {place}/UNIT", f"{profile.id} ใช้ Modbus: เขียน {place}/UNIT")
     name = ident or _free(profile.id, loaded.config.device, unit)
     if not _ID.fullmatch(name) or name in loaded.config.device:
-        raise click.UsageError(f"--id {name}: taken, or not small letters, digits and dashes (32 at most).")
+        raise Misuse(
+            f"--id {name}: taken, or not small letters, digits and dashes (32 at most)",
+            f"--id {name}: มีอยู่แล้ว หรือไม่ใช่ a-z 0-9 และ - (ไม่เกิน 32 ตัว)",
+        )
     text = _text(wire, loaded, profile, name=name, unit=unit, line=line_text, every=every)
     path = _written(face, Path(loaded.config.gateway.state_dir) / "conf.d" / f"50-{name}.toml", text)
     if face.json:
@@ -74,7 +78,10 @@ def _profile(face: Face, loaded: Loaded, wire: Target, *, unit: int | None, name
 def _asked(face: Face, wire: Target, unit: int | None) -> str:
     """Who answers there: its fingerprints fit one profile alone."""
     if unit is None or not wire.port or wire.line is None:
-        raise click.UsageError("--profile is needed here; `citygate profiles` lists them, `citygate scan` finds them.")
+        raise Misuse(
+            "--profile is needed here; `citygate profiles` lists them, `citygate scan` finds them",
+            "ต้องใส่ --profile ดูรายการด้วย `citygate profiles` หรือค้นหาด้วย `citygate scan`",
+        )
     from gateway.cli.scan import asked_once
 
     names = asked_once(face, wire, unit=unit)

@@ -14,6 +14,7 @@ import click
 from gateway.catalogue.fault import EXIT_FOUND, Fault
 from gateway.cli.face import Face
 from gateway.cli.target import Target, lent, target
+from gateway.cli.words import Misuse
 
 if TYPE_CHECKING:
     from drivers.link import Link
@@ -58,7 +59,11 @@ def command(face: Face, *, where: str, seconds: float, line_text: str, out: Path
         face.data(text.rstrip())
     else:
         out.write_text(text, encoding="utf-8")
-        face.data(f"{out}: {len(pieces)} x, {sum(len(piece.data) for piece in pieces)} bytes")
+        size = sum(len(piece.data) for piece in pieces)
+        if face.json:
+            face.emit({"schema": 1, "file": str(out), "captures": len(pieces), "bytes": size})
+        else:
+            face.data(f"{out}: {len(pieces)} x, {size} bytes")
     if not any(piece.data for piece in pieces):
         face.faults([Fault("CG-BUS-15", {"endpoint": wire.port or wire.host}, seen=f"{seconds:g} s")])
         return EXIT_FOUND
@@ -83,7 +88,7 @@ def _link(wire: Target, line_text: str) -> Link:
     try:
         return SerialLink(wire.port, wire.line or line(line_text))
     except DriverError as error:
-        raise click.UsageError(str(error)) from None
+        raise Misuse(str(error), f"ค่าตั้งสายไม่ถูกต้อง: {error}") from None
 
 
 def _commands(profile: Profile | None) -> tuple[bytes, ...]:

@@ -1,18 +1,20 @@
-"""`citygate config`: effective values with their origin; the JSON Schema for editors."""
+"""`citygate config`: effective values with their origin; JSON Schemas for editors and scripts; older configs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import click
 
 from gateway.cli.face import Face
+from gateway.cli.words import Misuse
 
 
 @click.group("config")
 def command() -> None:
-    """Show effective values with their origin, or export the JSON Schema for editors."""
+    """Show effective values with their origin; export JSON Schemas; bring an older config up to date."""
 
 
 @command.command("show")
@@ -53,10 +55,75 @@ def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
 
 
 @command.command("schema")
+@click.argument("verb", nargs=-1)
 @click.pass_obj
-def schema(face: Face) -> int:
-    """The JSON Schema (draft 4) of gateway.toml, as editors and Taplo read it."""
+def schema(face: Face, verb: tuple[str, ...]) -> int:
+    """The JSON Schema (draft 4) of gateway.toml, as editors and Taplo read it; with VERB, that of its --json."""
+    if verb:
+        import json
+
+        from gateway.cli.forms import form, verbs
+
+        found = form(" ".join(verb))
+        if found is None:
+            known = ", ".join(verbs())
+            raise Misuse(f"there is no schema for {' '.join(verb)}; there are {known}", f"ไม่มีสคีมานี้ มี {known}")
+        face.data(json.dumps(found, ensure_ascii=False, indent=1))
+        return 0
     from gateway.config.schema import text
 
     face.data(text().removesuffix("\n"))
     return 0
+
+
+@command.command("migrate")
+@click.option("--dry-run", is_flag=True, help="Show the changes and write nothing.")
+@click.pass_obj
+def migrate(face: Face, *, dry_run: bool) -> int:
+    """Bring config files of an older schema to today's; comments stay. Each changed file leaves a copy behind."""
+    from difflib import unified_diff
+
+    from gateway.config.files import collect
+    from gateway.config.migrate import CURRENT, migrated, schema_of
+
+    files = collect(face.config).files
+    texts = [path.read_text(encoding="utf-8") for path in files]
+    since = schema_of(texts[0]) if texts else CURRENT
+    told: list[dict[str, str | None]] = []
+    for number, (path, text) in enumerate(zip(files, texts, strict=True)):
+        after = migrated(text, main=not number, since=since)
+        if since >= CURRENT or after == text:
+            continue
+        names = (str(path), f"{path} (schema {CURRENT})")
+        diff = "".join(unified_diff(text.splitlines(keepends=True), after.splitlines(keepends=True), *names))
+        kept = None if dry_run else _replaced(path, after, since=since)
+        told.append({"file": str(path), "diff": diff, "backup": kept})
+    if face.json:
+        face.emit({"schema": 1, "from": since, "to": CURRENT, "written": bool(told) and not dry_run, "files": told})
+        return 0
+    for row in told:
+        face.data(str(row["diff"]).rstrip())
+        if row["backup"]:
+            face.talk(f"{face.pick('the old file', 'ไฟล์เดิม')}: {row['backup']}")
+    if not told:
+        face.prose(face.pick(f"nothing to do: this is schema {since}", f"ไม่ต้องทำอะไร: เป็น schema {since} แล้ว"))
+    return 0
+
+
+def _replaced(path: Path, text: str, *, since: int) -> str:
+    """Write the file whole or not at all, with a copy of the old one beside it; its mode and owner stay."""
+    import os
+    import shutil
+
+    backup = path.with_name(f"{path.name}.schema-{since}")
+    shutil.copy2(path, backup)
+    fresh = path.with_name(f".{path.name}.new")
+    with fresh.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    stat = path.stat()
+    fresh.chmod(stat.st_mode & 0o7777)
+    os.chown(fresh, stat.st_uid, stat.st_gid)
+    fresh.rename(path)
+    return str(backup)

@@ -12,6 +12,7 @@ import click
 
 from gateway.catalogue.fault import EXIT_DATA, Fault, Trouble
 from gateway.cli.face import Face
+from gateway.cli.words import Misuse
 
 if TYPE_CHECKING:
     from drivers.offline import Found
@@ -39,7 +40,7 @@ def command(face: Face, *, profile: str, file: str, request: str | None, framing
     except ProfileError as error:
         raise Trouble([_unknown(profile, str(error))], exit_code=EXIT_DATA) from None
     except ValueError as error:
-        raise click.UsageError(str(error)) from None
+        raise Misuse(str(error), f"ถอดรหัสแบบนี้ไม่ได้: {error}") from None
     for frame in found:
         face.emit(frame.row())
     if not found:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from gateway.cli.face import Face
+from gateway.cli.words import Misuse
 
 
 @click.command("help")
@@ -33,7 +34,7 @@ def command(context: click.Context, code: str | None) -> int:
         from difflib import get_close_matches
 
         near = ", ".join(get_close_matches(code.upper(), codes(), n=3)) or "`citygate help`"
-        raise click.UsageError(f"No code is called {code}. Near: {near}.", context)
+        raise Misuse(f"no code is called {code}; near: {near}", f"ไม่มีรหัส {code} ใกล้เคียง: {near}")
     lang = face.lang
     if face.json:
         likely = [text[lang] for text in found.likely]

@@ -16,10 +16,19 @@ if TYPE_CHECKING:
 
 
 @click.command("live")
+@click.argument("what", required=False, type=click.Choice(["code"]), metavar="[code]")
 @click.option("--broker", metavar="URL", help="Show the whole city from this broker: mqtts://USER@HOST[:PORT].")
 @click.option("--prefix", default="citygate", show_default=True, help="First level of the city's topics.")
 @click.option("--broker-password-file", type=click.Path(path_type=Path), help="Password of USER, 0600.")
 @click.option("--broker-ca", type=click.Path(path_type=Path), help="CA that signed the broker's certificate.")
+@click.option("--history", "database_url", metavar="URL", help="Look back in this InfluxDB: http[s]://HOST[:PORT].")
+@click.option("--history-api", type=click.Choice(["v1", "v2"]), default="v1", show_default=True, help="Its API.")
+@click.option("--history-name", default="citygate", show_default=True, help="Its database (v1) or bucket (v2).")
+@click.option("--history-org", default="", help="Its organisation (v2).")
+@click.option(
+    "--history-secret-file", type=click.Path(path_type=Path), help="user:password (v1) or the token (v2), 0600."
+)
+@click.option("--outline", type=click.Path(path_type=Path), help="The city's outline for the map, GeoJSON.")
 @click.option("--bind", default="127.0.0.1:8080", show_default=True, metavar="ADDRESS:PORT", help="Where to listen.")
 @click.option("--host", "hosts", multiple=True, help="A further host name that the page is called by.")
 @click.option("--certificate", type=click.Path(path_type=Path), help="TLS certificate chain, PEM.")
@@ -27,10 +36,15 @@ if TYPE_CHECKING:
 @click.option("--password-file", type=click.Path(path_type=Path), help="One line user:password, 0600.")
 @click.pass_obj
 def command(face: Face, /, **given: Any) -> int:
-    """Serve the live page until Ctrl-C or SIGTERM. Read-only.
+    """Serve the live page until Ctrl-C or SIGTERM; `live code` prints the one-time code that opens its setup.
 
     Beyond loopback it needs a certificate and a password file, or it does not start (exit 78).
     """
+    return _code(face) if given["what"] == "code" else _serve(face, given)
+
+
+def _serve(face: Face, given: Mapping[str, Any]) -> int:
+    """The page, until the end."""
     import asyncio
 
     try:
@@ -58,6 +72,25 @@ def command(face: Face, /, **given: Any) -> int:
     return 0
 
 
+def _code(face: Face) -> int:
+    """A code for the page's setup, from the daemon of this machine."""
+    from gateway.cli.socket import ask
+
+    answer = ask(face, {"ask": "live-code"})
+    if face.json:
+        face.emit({"schema": 1, **answer})
+        return 0
+    face.data(answer["code"])
+    minutes = answer["for_s"] / 60
+    face.talk(
+        face.pick(
+            f"type it into the page within {minutes:.0f} minutes; it works once",
+            f"ใส่รหัสนี้ในหน้าเว็บภายใน {minutes:.0f} นาที ใช้ได้ครั้งเดียว",
+        )
+    )
+    return 0
+
+
 def _refuse(face: Face, code: str, seen: str, *, exit_code: int) -> int:
     from gateway.catalogue import Fault
 
@@ -66,6 +99,7 @@ def _refuse(face: Face, code: str, seen: str, *, exit_code: int) -> int:
 
 
 def _listen(given: Mapping[str, Any]) -> Listen:
+    from gateway.web.outline import outline
     from gateway.web.serve import Listen, secret_of
 
     address, colon, port = str(given["bind"]).rpartition(":")
@@ -73,10 +107,22 @@ def _listen(given: Mapping[str, Any]) -> Listen:
         raise ValueError(f"--bind {given['bind']!r} is not ADDRESS:PORT")
     secret = b"" if given["password_file"] is None else secret_of(given["password_file"])
     hosts = tuple(given["hosts"])
-    return Listen(address.strip("[]"), int(port), hosts, given["certificate"], given["key"], secret)
+    rings = () if given["outline"] is None else tuple(outline(given["outline"]))
+    return Listen(address.strip("[]"), int(port), hosts, given["certificate"], given["key"], secret, rings)
 
 
 def _source(face: Face, given: Mapping[str, Any]) -> Source:
+    live = _live(face, given)
+    if given["database_url"] is None:
+        return live
+    from gateway.web.database import Database, FromDatabase
+
+    url, api, name = given["database_url"], given["history_api"], given["history_name"]
+    secret = given["history_secret_file"]
+    return FromDatabase(live, Database.of(url, api=api, name=name, org=given["history_org"], secret_file=secret))
+
+
+def _live(face: Face, given: Mapping[str, Any]) -> Source:
     from gateway.clock import SystemClock
 
     clock = SystemClock("system")

@@ -11,6 +11,7 @@ import click
 
 from gateway.catalogue.fault import EXIT_DATA, EXIT_UNAVAILABLE, Fault, Trouble
 from gateway.cli.face import Face
+from gateway.cli.words import Misuse
 
 if TYPE_CHECKING:
     from drivers.link import Link
@@ -59,14 +60,17 @@ def command(  # noqa: PLR0913 - mbpoll's flags
     number, _colon, form = kind.partition(":")
     form = form or "int16"
     if number not in TABLES or form not in WIDTH:
-        raise click.UsageError("-t is 0, 1, 3 or 4, with :int16, :hex, :int or :float behind 3 and 4; or 17 or 43.")
+        raise Misuse(
+            "-t is 0, 1, 3 or 4, with :int16, :hex, :int or :float behind 3 and 4; or 17 or 43",
+            "-t คือ 0 1 3 หรือ 4 ต่อท้าย 3 และ 4 ด้วย :int16 :hex :int หรือ :float ได้ หรือ 17 หรือ 43",
+        )
     address = reference - (0 if zero else 1)
     try:
         wide = count * (WIDTH[form] if number in {"3", "4"} else 1)
         request = build(unit, TABLES[number], address=address, count=wide)
         link, tcp = _link(target, baud=baud, parity=parity)
     except DriverError as error:
-        raise click.UsageError(str(error)) from None
+        raise Misuse(str(error), f"ส่งคำขอนี้ไม่ได้: {error}") from None
     sent = _TCP_ID + request.mbap if tcp else request.rtu
     with _loan(face, target, timeout_s):
         heard = asyncio.run(_exchange(link, sent, timeout_s=timeout_s))

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+import sys
+from types import FrameType
 from typing import Final
 
 import click
@@ -25,19 +28,29 @@ class _Line(logging.Formatter):
         return f"<{_SYSLOG.get(record.levelno, 6)}>{text}" if self._journal else text
 
 
+def _ended(_number: int, _frame: FrameType | None) -> None:
+    raise click.exceptions.Exit(0)
+
+
 @click.command("run")
 @click.option("--once", is_flag=True, help="Read every device once, deliver, and stop.")
 @click.option("--dry-run", is_flag=True, help="Publish nothing.")
 @click.pass_obj
 def command(face: Face, *, once: bool, dry_run: bool) -> int:
     """Run the gateway in the foreground until SIGTERM or Ctrl-C. Exit 78 when the config is faulty."""
+    signal.signal(signal.SIGTERM, _ended)  # until the daemon has its own: a stop during the start is no failure
     from gateway.config.load import load
 
     loaded = load(face.config)
     face.faults(loaded.warnings)
     from gateway.daemon import run  # after the config: a faulty one is told at once
+    from gateway.desk import AGAIN
 
     talk = logging.StreamHandler()
     talk.setFormatter(_Line(journal="JOURNAL_STREAM" in os.environ))
     logging.basicConfig(level=logging.DEBUG if face.verbosity else logging.INFO, handlers=[talk])
-    return run(loaded, once=once, dry_run=dry_run)
+    command = (sys.executable, "-m", "gateway", "--config", str(face.config))
+    code = run(loaded, once=once, dry_run=dry_run, command=command)
+    if code == AGAIN:
+        os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - ourselves, as we were called: the config has changed
+    return code

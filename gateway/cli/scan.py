@@ -12,6 +12,7 @@ import click
 from gateway.catalogue.fault import EXIT_FOUND, Fault
 from gateway.cli.face import Face
 from gateway.cli.target import Target, lent, target
+from gateway.cli.words import Misuse
 
 if TYPE_CHECKING:
     from drivers.line import LineSettings
@@ -50,7 +51,7 @@ def _ids(text: str) -> tuple[int, ...]:
     for part in filter(None, text.split(",")):
         first, _dash, last = part.partition("-")
         if not first.isdigit() or not (last or first).isdigit() or not 0 <= int(first) <= int(last or first) <= 255:
-            raise click.UsageError(f"--ids {text}: write 1-10 or 3,7 (0 to 255).")
+            raise Misuse(f"--ids {text}: write 1-10 or 3,7 (0 to 255)", f"--ids {text}: เขียน 1-10 หรือ 3,7 (0 ถึง 255)")
         found += range(int(first), int(last or first) + 1)
     return tuple(found)
 
@@ -63,7 +64,7 @@ def _search(wire: Target, lines: Sequence[str], ids: tuple[int, ...], *, everyth
     try:
         settings = tuple(line(text) for text in lines)
     except DriverError as error:
-        raise click.UsageError(str(error)) from None
+        raise Misuse(str(error), f"ค่าตั้งสายไม่ถูกต้อง: {error}") from None
     if not settings:
         usual = (*SETTINGS, *(MORE if everything else ()))
         settings = usual if wire.line is None else (wire.line, *(one for one in usual if one != wire.line))

@@ -8,7 +8,7 @@ from typing import Final
 
 import click
 
-_WHOLES: Final = ("city", "broker")
+_WHOLES: Final = ("city", "broker", "score")
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
@@ -16,8 +16,8 @@ _WHOLES: Final = ("city", "broker")
 def command(*, arguments: tuple[str, ...]) -> int:
     """One simulated device: `citygate sim eastron-sdm630 --port-link /tmp/meter --fault silence`.
 
-    Any profile's name, `self-identifying`, or the whole `city` or a `broker`. All options are those of `python -m
-    firmware_sims`; `citygate sim --help` lists a device's, `citygate sim city --help` the city's.
+    Any profile's name, `self-identifying`, or the whole `city`, a `broker`, a gateway's `score`. All options are
+    those of `python -m firmware_sims`; `citygate sim --help` lists a device's, `citygate sim city --help` the city's.
     """
     verb = () if arguments[:1] and arguments[0] in _WHOLES else ("device",)
     sys.stdout.flush()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any, Final
 import click
 
 from gateway.cli.face import Face
+from gateway.cli.words import Misuse, Told, language
 
 # verb -> (file in gateway/cli, what it does in English, in Thai). A verb whose file is absent is not offered.
 VERBS: Final[Mapping[str, tuple[str, str, str]]] = {
@@ -41,19 +41,10 @@ VERBS: Final[Mapping[str, tuple[str, str, str]]] = {
 _FILES: Final = Path(__file__).parent
 
 
-def _language(chosen: str | None) -> str:
-    if chosen:
-        return chosen
-    for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
-        if os.environ.get(name):
-            return "th" if os.environ[name].lower().startswith("th") else "en"
-    return "en"
-
-
 def _set(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
     """A global option, wherever it stands, goes into the one Face of this call."""
     root = context.find_root()
-    face = root.obj if isinstance(root.obj, Face) else Face(lang=_language(None))
+    face = root.obj if isinstance(root.obj, Face) else Face(lang=language(None))
     match parameter.name:
         case "config" if value is not None:
             face = replace(face, config=value)
@@ -89,6 +80,7 @@ def _with_globals(command: click.Command) -> click.Command:
     """Let the global options stand behind the verb too; what a verb itself declares goes before."""
     own = {name for parameter in command.params for name in parameter.opts}
     known = {parameter.name for parameter in command.params}
+    command.context_class = Told
     for option in _globals(hidden=True):
         free = [name for name in option.opts if name not in own]
         if free and option.name not in known:
@@ -102,6 +94,8 @@ def _with_globals(command: click.Command) -> click.Command:
 
 class Verbs(click.Group):
     """The group `citygate`: knows its verbs by name and imports the one that is called."""
+
+    context_class = Told
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Verbs whose file is there, in the order of the table."""
@@ -125,15 +119,14 @@ class Verbs(click.Group):
             from difflib import get_close_matches
 
             near = get_close_matches(args[0], known, n=1)
-            hint = f" Did you mean `citygate {near[0]}`?" if near else " `citygate --help` lists the verbs."
-            raise click.UsageError(f"There is no verb `{args[0]}`.{hint}", ctx)
+            raise Misuse(f"there is no verb `{args[0]}`", f"ไม่มีคำสั่ง `{args[0]}`", nearest=near[0] if near else "")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list of verbs from the table: nothing is imported."""
-        lang = ctx.obj.lang if isinstance(ctx.obj, Face) else "en"
+        lang = ctx.obj.lang if isinstance(ctx.obj, Face) else language(None)
         rows = [(verb, VERBS[verb][2 if lang == "th" else 1]) for verb in self.list_commands(ctx)]
-        with formatter.section("คำสั่ง" if lang == "th" else "Verbs"):
+        with formatter.section("Verbs"):
             formatter.write_dl(rows)
 
 

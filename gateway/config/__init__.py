@@ -2,6 +2,30 @@
 
 from __future__ import annotations
 
-from gateway.config.tree import Bus, Clock, Config, Device, Gateway, Location, Sink, Windows
+from gateway.config.tree import (
+    Alarm,
+    Bus,
+    Calibration,
+    Clock,
+    Config,
+    Device,
+    Gateway,
+    Journal,
+    Location,
+    Sink,
+    Windows,
+)
 
-__all__ = ["Bus", "Clock", "Config", "Device", "Gateway", "Location", "Sink", "Windows"]
+__all__ = [
+    "Alarm",
+    "Bus",
+    "Calibration",
+    "Clock",
+    "Config",
+    "Device",
+    "Gateway",
+    "Journal",
+    "Location",
+    "Sink",
+    "Windows",
+]

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _BYTES: Final = {"B": 1, "kB": 1_000, "MB": 1_000_000, "GB": 1_000_000_000, "TB": 1_000_000_000_000}
 _DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,6})?) ?(ms|s|min|m|h|d)")
+_SIZE = re.compile(r"(\d{1,9}(?:\.\d{1,6})?) ?(B|kB|MB|GB)")
 _RATE = re.compile(r"(\d{1,9}(?:\.\d{1,6})?) ?(B|kB|MB|GB) ?/ ?s")
 _BUDGET = re.compile(r"(\d{1,9}(?:\.\d{1,6})?) ?(B|kB|MB|GB|TB) ?/ ?(hour|day|week|month)")
 
@@ -32,6 +33,19 @@ def seconds(text: str) -> float:
     found = float(match[1]) * _SECONDS[match[2]] if match else 0.0
     if found <= 0:
         raise ValueError(f'{text!r} is not a duration such as "1s", "15m" or "24h"')
+    return found
+
+
+def size_bytes(text: str) -> int:
+    """Bytes of "256 MB".
+
+    Raises:
+        ValueError: the text is not a positive number with one of B, kB, MB, GB.
+    """
+    match = _SIZE.fullmatch(text)
+    found = round(float(match[1]) * _BYTES[match[2]]) if match else 0
+    if found <= 0:
+        raise ValueError(f'{text!r} is not a size such as "256 MB"')
     return found
 
 

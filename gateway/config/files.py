@@ -17,7 +17,7 @@ STATE_DIR: Final = "/var/lib/citygate"
 SIZE_CAP_BYTES: Final = 1 << 20
 FILES_CAP: Final = 512
 SYNTAX_FAULTS_CAP: Final = 20
-NAMED: Final = ("bus", "device", "sink")
+NAMED: Final = ("bus", "device", "sink", "alarm")
 _LINE = re.compile(r"\(at line (\d+), column \d+\)|\(at end of document\)")
 _TWICE = re.compile(r"^Cannot (?:declare|overwrite|mutate)|^Duplicate|twice")
 

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from drivers.profile import Profile
 from gateway.config import locate
 from gateway.config.cities import cities, spelled
-from gateway.config.duration import seconds
+from gateway.config.duration import seconds, size_bytes
 from gateway.config.files import Draft
 from gateway.config.shape import nearest
 from gateway.config.tree import Config, Location
@@ -21,6 +21,8 @@ from gateway.config.windows import LENGTHS
 ID: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 RESERVED: Final = frozenset({"status", "health", "meta", "event", "raw", "cmd"})
 UNBUILT_TRUST: Final = frozenset({"rtc", "http"})
+MIN_CAP_BYTES: Final = 16_000_000  # a few segments: a full journal drops whole ones
+MAX_CAP_BYTES: Final = 1_000_000_000_000
 _THAILAND: Final = ((5.5, 20.6), (97.2, 105.8))
 _NAME_CAP: Final = 200
 _LANGUAGE = re.compile(r"[a-z]{2}")
@@ -46,6 +48,7 @@ def site(bench: Bench) -> None:
     _place(bench, ("gateway", "location"), bench.config.gateway.location)
     names(bench, ("gateway", "name"), texts=bench.config.gateway.name)
     duration(bench, ("clock", "max_wait"), text=bench.config.clock.max_wait, within_s=(1, 30 * 86400))
+    _journal(bench)
     if bench.config.clock.trust in UNBUILT_TRUST:
         bench.draft.add("CG-CFG-66", ("clock", "trust"), value=bench.config.clock.trust, warning=True)
     seen: list[str] = []
@@ -57,7 +60,7 @@ def site(bench: Bench) -> None:
         elif length in seen:
             bench.draft.add("CG-CFG-46", path, key="lengths", value=length)
         seen.append(length)
-    for section in ("bus", "device", "sink"):
+    for section in ("bus", "device", "sink", "alarm"):
         for name in bench.draft.names(section):
             identifier(bench, (section, name), name=name, what=f"@{section}")
     for name, device in bench.config.device.items():
@@ -81,6 +84,15 @@ def _gateway(bench: Bench) -> None:
         meant = spelled(gateway.city) or nearest(gateway.city, known)
         own = gateway.timezone is not None and ID.fullmatch(gateway.city) is not None and not meant
         draft.add("CG-CFG-26", ("gateway", "city"), value=gateway.city, nearest=meant, warning=own)
+
+
+def _journal(bench: Bench) -> None:
+    journal = bench.config.journal
+    cap_bytes = quantity(bench, ("journal", "cap"), text=journal.cap, parse=size_bytes, want="@size")
+    if cap_bytes is not None and not MIN_CAP_BYTES <= cap_bytes <= MAX_CAP_BYTES:
+        bench.draft.add("CG-CFG-41", ("journal", "cap"), key="cap", value=journal.cap, low="16 MB", high="1000 GB")
+    duration(bench, ("journal", "keep"), text=journal.keep, within_s=(60, 366 * 86400))
+    duration(bench, ("journal", "commit"), text=journal.commit, within_s=(0.2, 5))
 
 
 def _zone(name: str) -> bool:

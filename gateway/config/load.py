@@ -19,6 +19,7 @@ from gateway.config.columns import columns
 from gateway.config.files import Draft, collect
 from gateway.config.judge import Bench, site
 from gateway.config.outlets import outlets
+from gateway.config.rules import rules
 from gateway.config.shape import typed
 from gateway.config.tree import Bus, Config, Device, Sink
 from gateway.config.wires import read_profiles, wires
@@ -103,6 +104,7 @@ def load(path: Path | None = None, *, memory: bool = False) -> Loaded:
     wires(bench)
     outlets(bench, memory=memory)
     columns(bench)
+    rules(bench)
     if not draft.whole:
         draft.faults = [fault for fault in draft.faults if fault.code not in _FOLLOWING]
     faults = _ordered(draft)

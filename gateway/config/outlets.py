@@ -42,7 +42,6 @@ _NEEDS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("influxdb", "v3"): ("database",),
     ("file", ""): ("path",),
 }
-UNBUILT: Final = frozenset({"sparkplug"})  # kinds of the contract that this version does not have yet
 _HOME: Final = re.compile(r"(localhost|127\.\d+\.\d+\.\d+|\[?::1\]?)")
 _CLIENT_ID = re.compile(r"[\x21-\x7e]{1,128}")
 _BRACES = re.compile(r"\{[^{}]*\}")
@@ -57,9 +56,6 @@ def outlets(bench: Bench, *, memory: bool) -> None:
             continue
         if sink.kind == "memory" and not memory:
             bench.draft.add("CG-CFG-25", (*path, "kind"), sink=name)
-        if sink.kind in UNBUILT:
-            bench.draft.add("CG-CFG-62", (*path, "kind"), kind=sink.kind)
-            continue
         for key in sorted(set(bench.draft.data["sink"][name]) - KEYS[sink.kind]):
             bench.draft.add("CG-CFG-21", (*path, key), key=key, kind=sink.kind)
         _token(bench, name, sink)

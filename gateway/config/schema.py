@@ -21,10 +21,16 @@ _MORE: Final[dict[tuple[str, str], dict[str, Any]]] = {
     ("Gateway", "id"): {"pattern": ID},
     ("Gateway", "city"): {"pattern": ID},
     ("Clock", "max_wait"): {"pattern": _DURATION},
+    ("Journal", "cap"): {"pattern": r"^[0-9.]+ ?(B|kB|MB|GB)$"},
+    ("Journal", "keep"): {"pattern": _DURATION},
+    ("Journal", "commit"): {"pattern": _DURATION},
     ("Bus", "line"): {"pattern": r"^[0-9]+ [5-8][NEO][12]$"},
     ("Device", "bus"): {"pattern": ID},
     ("Device", "unit"): {"minimum": 0, "maximum": 255},
     ("Device", "every"): {"pattern": _DURATION},
+    **{("Alarm", key): {"pattern": _DURATION} for key in ("within", "absent", "delay_on", "delay_off")},
+    **{("Alarm", key): {"maxItems": 3} for key in ("above", "below", "rise", "fall", "demand")},
+    **{("Calibration", key): {"pattern": r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"} for key in ("date", "expires")},
     ("Location", "latitude"): {"minimum": -90, "maximum": 90},
     ("Location", "longitude"): {"minimum": -180, "maximum": 180},
     ("Sink", "raw_every"): {"pattern": _DURATION},
@@ -55,7 +61,7 @@ def exported() -> dict[str, Any]:
     lengths = made["definitions"]["Windows"]["properties"]["lengths"]
     lengths["items"] = {"type": "string", "enum": list(LENGTHS)}
     top = made["definitions"]["Config"]
-    for section in ("bus", "device", "sink"):
+    for section in ("bus", "device", "sink", "alarm"):
         row = top["properties"][section]
         row["patternProperties"] = {ID: row.pop("additionalProperties")}
         row["additionalProperties"] = False

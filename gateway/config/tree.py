@@ -33,6 +33,14 @@ class Clock(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     max_wait: str = "24h"
 
 
+class Journal(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[journal]`: how much of the disk it may take, how long confirmed records stay, and how often it is synced."""
+
+    cap: str = "1 GB"
+    keep: str = "72h"
+    commit: str = "1s"
+
+
 class Bus(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`[bus.ID]`: one wire, one owner. `port` and `line` for serial; `host`, `port` and `framing` for TCP."""
 
@@ -42,6 +50,20 @@ class Bus(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     host: str | None = None
     framing: Literal["tcp", "rtu", "stream"] = "tcp"
     echo: bool = False
+
+
+class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[device.ID.calibration.POINT]`: true value = gain x raw + offset, or by a table of [raw, true] pairs.
+
+    `date` and `expires` are days, "2026-05-01"; `by` names who did it, or the certificate.
+    """
+
+    date: str
+    expires: str | None = None
+    gain: float = 1.0
+    offset: float = 0.0
+    table: tuple[tuple[float, ...], ...] = ()
+    by: str = ""
 
 
 class Device(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -59,6 +81,32 @@ class Device(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     channels: dict[str, dict[str, str]] = {}
     personal: bool = False
     options: dict[str, float] = {}
+    calibration: dict[str, Calibration] = {}
+
+
+class Alarm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[alarm.ID]`: one rule over some devices: a limit, a rate, a demand, or an absence.
+
+    Limits stand for levels 1, 2, 3 where there are several, else for `level`. `rise` and `fall` are the change within
+    `within`; `demand` is the 15-minute demand in kW. `margin` is how far inside the limit a value must come back.
+    """
+
+    devices: tuple[str, ...] = ("*",)
+    point: str | None = None
+    figure: str | None = None
+    stream: str | None = None
+    above: tuple[float, ...] = ()
+    below: tuple[float, ...] = ()
+    rise: tuple[float, ...] = ()
+    fall: tuple[float, ...] = ()
+    within: str = "1h"
+    demand: tuple[float, ...] = ()
+    absent: str | None = None
+    margin: float = 0.0
+    delay_on: str | None = None
+    delay_off: str | None = None
+    level: Literal[1, 2, 3] = 2
+    name: dict[str, str] = {}
 
 
 class Windows(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -110,7 +158,9 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     schema: Literal[1]
     gateway: Gateway
     clock: Clock = Clock()
+    journal: Journal = Journal()
     windows: Windows = Windows()
     bus: dict[str, Bus] = {}
     device: dict[str, Device] = {}
     sink: dict[str, Sink] = {}
+    alarm: dict[str, Alarm] = {}

@@ -1,6 +1,6 @@
 """26 hours of simulated history, replayed in virtual time through the same drivers and pipeline.
 
-Every minute each simulated device is read through its real driver over an in-memory link; the records are marked
+Every three minutes each simulated device is read through its real driver over an in-memory link; the records are marked
 `estimated` and no sink selects them. So day figures exist before the first day is over.
 """
 
@@ -33,7 +33,7 @@ from gateway.reading import Series
 from gateway.window import Windows
 
 HOURS: Final = 26
-STEP_S: Final = 60
+STEP_S: Final = 180
 LENGTHS: Final = ("15m", "1h", "1d")
 
 Read = Callable[[], Awaitable[tuple[Sample, ...]]]
@@ -76,7 +76,7 @@ async def _days(
 
 
 def _slow(item: Item) -> Item:
-    """The device as history reads it: once a minute."""
+    """The device as history reads it: once in `STEP_S`."""
     slow = {part: _at_step(series) for part, series in item.series.items()}
     return replace(item, series=slow, every_s=float(STEP_S) if item.every_s else 0.0)
 

@@ -7,17 +7,18 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from gateway.archive import open_archive
 from gateway.codec import RAW, Codec
 from gateway.config.load import Loaded, load
 from gateway.demo.platform import Platform
 from gateway.demo.servers import LIVE_PORT, Child, start_broker, start_city, start_daemon, start_database, start_live
 from gateway.demo.site import Database, gateway_toml
-from gateway.journal.log import open_journal
 from gateway.local import ask
 
 LOOK_S: Final = 1.0
@@ -61,30 +62,41 @@ class City:
         """Start devices, broker and database; write the config that a site would have."""
         (self.folder / "etc").mkdir(parents=True, exist_ok=True)
         (self.folder / "state").mkdir(exist_ok=True)
-        self.children["city"], ready = start_city(self.folder)
-        self.children["broker"], url = start_broker(self.folder)
+        with ThreadPoolExecutor(3) as pool:  # each is mostly waiting for a child: together they take as long as one
+            jobs = [pool.submit(start, self.folder) for start in (self._city, self._broker, self._database)]
+        ready, url, _ = (job.result() for job in jobs)
         self.platform = Platform(url)
-        started = start_database(self.folder)
-        if started is not None:
-            self.children["database"], self.database = started
         self.say(f"broker {url}; database {self.database.name if self.database else 'none installed: a file instead'}")
         text = gateway_toml(self.folder, broker_url=url, database=self.database, tcp=ready["tcp"])
         self.config.write_text(text, encoding="utf-8")
         return load(self.config)
 
-    def replay(self, loaded: Loaded) -> int:
-        """26 h of history into the journal, before the daemon opens it."""
+    def _city(self, folder: Path) -> Any:
+        self.children["city"], ready = start_city(folder)
+        return ready
+
+    def _broker(self, folder: Path) -> Any:
+        self.children["broker"], url = start_broker(folder)
+        return url
+
+    def _database(self, folder: Path) -> Any:
+        started = start_database(folder)
+        if started is not None:
+            self.children["database"], self.database = started
+
+    def replay(self, loaded: Loaded, *, hours: int = 26) -> int:
+        """`hours` of history into the journal, before the daemon opens it."""
         from firmware_sims.city import city_devices  # noqa: PLC0415 - only the demo touches the simulators
         from firmware_sims.wavetronix import SS125  # noqa: PLC0415 - as above
         from gateway.demo import history  # noqa: PLC0415 - numpy and drivers, only when history is wanted
 
-        journal = open_journal(self.folder / "state" / "journal")
+        journal = open_archive(self.folder / "state" / "journal")
         try:
             devices = city_devices(seed=1)
             radar = devices["radar"]
             if isinstance(radar, SS125):
-                radar.interval_s = history.STEP_S  # it is asked once a minute: its counts must cover the minute
-            return history.replay(loaded, journal, devices=devices)
+                radar.interval_s = history.STEP_S  # its counts must cover the whole step
+            return history.replay(loaded, journal, devices=devices, hours=hours)
         finally:
             asyncio.run(journal.close())
 
@@ -136,7 +148,7 @@ class City:
 
     def committed(self) -> dict[str, int]:
         """Raw records of this run that are in the journal, by device. The daemon must have ended."""
-        journal = open_journal(self.folder / "state" / "journal")
+        journal = open_archive(self.folder / "state" / "journal")
         counts: dict[str, int] = {}
         try:
             codec = Codec(journal.marks)
@@ -190,12 +202,14 @@ def run(
         city = City(folder, say)
         try:
             loaded = city.prepare()
-            city.show()
-            if history:
-                began_s = time.monotonic()
-                count = city.replay(loaded)
-                say(f"26 h of history replayed: {count} readings in {time.monotonic() - began_s:.1f} s")
-            city.start()
+            with ThreadPoolExecutor(1) as pool:
+                shown = pool.submit(city.show)  # the page comes up while the history is made
+                if history:
+                    began_s = time.monotonic()
+                    count = city.replay(loaded)
+                    say(f"26 h of history replayed: {count} readings in {time.monotonic() - began_s:.1f} s")
+                city.start()
+            shown.result()
             _watch(city, seconds, show)
             sinks = city.drain()
             say(f"a subscriber at the broker heard {city.platform.messages if city.platform else 0} messages")

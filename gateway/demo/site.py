@@ -80,6 +80,7 @@ _DEVICES = """
 bus = "pm-head"
 profile = "plantower-pms5003"
 name = { en = "Air, north pole", th = "คุณภาพอากาศ เสาทิศเหนือ" }
+location = { latitude = 16.4391, longitude = 102.8263 }
 
 [device.main-meter]
 bus = "rs485"
@@ -109,6 +110,7 @@ profile = "wavetronix-ss125"
 unit = 1
 every = "5s"
 name = { en = "Mittraphap Road radar", th = "เรดาร์ถนนมิตรภาพ" }
+location = { latitude = 16.4342, longitude = 102.8132 }
 
 [device.radar.lanes]
 1 = { en = "inbound kerb", th = "ขาเข้า ชิดขอบทาง" }
@@ -120,11 +122,13 @@ name = { en = "Mittraphap Road radar", th = "เรดาร์ถนนมิ�
 bus = "speed"
 profile = "omnipresense-ops243"
 name = { en = "School zone speed sign", th = "ป้ายความเร็ว เขตโรงเรียน" }
+location = { latitude = 16.4264, longitude = 102.8301 }
 
 [device.canal]
 bus = "level"
 profile = "maxbotix-hrxl"
 name = { en = "Canal level", th = "ระดับน้ำคลอง" }
+location = { latitude = 16.4203, longitude = 102.8208 }
 options = { sensor_height = 4.2, gauge_zero = 0.0, ground = 0.0, bank = 3.5 }
 """
 

@@ -12,11 +12,15 @@ from typing import Final, Protocol
 from gateway.figures.air import Air
 from gateway.figures.energy import Energy
 from gateway.figures.look import Look
+from gateway.figures.particles import Particles
+from gateway.figures.supply import Supply
 from gateway.figures.traffic import Traffic
 from gateway.figures.water import Water
 from gateway.reading import Aggregate, Indicator, Series
 
 _NONE: Final[Mapping[str, Mapping[str, float]]] = {}
+REACH_MS: Final = 25 * 3_600_000
+"""How far back aggregates matter for figures to come: a day, and the hour or quarter in which it began."""
 
 
 class _Field(Protocol):
@@ -46,12 +50,12 @@ def _fields(series: Series, options: Mapping[str, float]) -> tuple[_Field, ...]:
     look = Look(series)
     names = {point.name for point in series.points}
     fields: list[_Field] = []
-    if names & {"pm2_5", "pm10", "o3", "no2", "so2", "co"}:
-        fields.append(Air(look))
+    if names & {"pm2_5", "pm10", "o3", "no2", "so2", "co", "no2_mass"}:
+        fields += [Air(look, options), Particles(look, options)]
     if series.kind == "energy":
-        fields.append(Energy(look))
+        fields += [Energy(look, options), Supply(look, options)]
     if series.kind == "traffic":
-        fields.append(Traffic(look))
+        fields.append(Traffic(look, options))
     if names & {"level", "distance", "rain_total"}:
         fields.append(Water(look, options))
     return tuple(fields)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from math import fsum
 from typing import Final
@@ -14,6 +14,7 @@ from gateway.reading import Aggregate, Indicator
 
 HOUR_MS: Final = 3_600_000
 UNITS: Final = {"pm2_5": "ug/m3", "pm10": "ug/m3", "o3": "ppb", "no2": "ppb", "so2": "ppb", "co": "ppm"}
+MASSES: Final = ("o3_mass", "no2_mass", "so2_mass")
 NOWCAST_STEP: Final = {"pm2_5": "0.1", "pm10": "1"}
 
 
@@ -21,12 +22,18 @@ class Air:
     """Keeps the hourly means of a day, per pollutant of one series.
 
     An hour counts with 75 % of its polls, a span with 75 % of its hours; an average that falls short is left out,
-    never given from the part that is there.
+    never given from the part that is there. A gas that is measured in ug/m3 is taken in ppb at 25 Cel and 1013.25 hPa.
+    Option of the device: `aqi_th_2018` (1: the table of before 2023 too).
     """
 
-    def __init__(self, look: Look) -> None:
+    def __init__(self, look: Look, options: Mapping[str, float]) -> None:
         self._look = look
+        self._scales = [(air.TH2023, "aqi_th"), (air.US2024, "aqi_us")]
+        if options.get("aqi_th_2018"):
+            self._scales.append((air.TH2018, "aqi_th_2018"))
+        self._masses = {name.removesuffix("_mass"): name for name in MASSES if look.has(name)}
         self._pollutants = [p.name for p in look.series.points if UNITS.get(p.name) == p.unit]
+        self._pollutants += [gas for gas in self._masses if gas not in self._pollutants]
         self._hours: dict[int, dict[str, float]] = {}
 
     def take(self, aggregate: Aggregate) -> Iterator[Indicator]:
@@ -35,17 +42,23 @@ class Air:
             return
         self._note(aggregate)
         spans = {name: self._span(name, aggregate.end_ms, hours=air.SPAN_H[name]) for name in self._pollutants}
-        yield from self._index(air.TH2023, "aqi_th", spans)
-        yield from self._index(air.US2024, "aqi_us", spans)
+        for scale, name in self._scales:
+            yield from self._index(scale, name, spans)
         for name in self._pollutants:
             if name in NOWCAST_STEP:
                 yield from self._particles(name, aggregate.end_ms)
 
     def _note(self, aggregate: Aggregate) -> None:
-        means = {name: self._look.whole(aggregate, name, name="mean") for name in self._pollutants}
+        means = {name: self._mean(aggregate, name) for name in self._pollutants}
         self._hours[aggregate.start_ms] = {name: mean for name, mean in means.items() if mean is not None}
         for start in [start for start in self._hours if start <= aggregate.start_ms - 48 * HOUR_MS]:
             del self._hours[start]
+
+    def _mean(self, aggregate: Aggregate, name: str) -> float | None:
+        if self._look.has(name):
+            return self._look.whole(aggregate, name, name="mean")
+        mass = self._look.whole(aggregate, self._masses[name], name="mean")
+        return None if mass is None else air.ppb(name, ug_m3=mass)
 
     def _last(self, pollutant: str, end_ms: int, *, hours: int) -> list[float | None]:
         """The last hourly means, latest first."""

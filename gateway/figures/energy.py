@@ -1,10 +1,13 @@
-"""Energy figures: demand and power quality in `15m`, IEC values in `10m`, the day's energy and load factor in `1d`."""
+"""Energy figures: block and sliding demand in `15m`; energy by tariff period, load factor, excess kvar in `1d`.
+
+Option of the device: `tariff_tod` (1: the day's energy by the time-of-day tariff too).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
-from math import fsum, sqrt
+from math import fsum
 from typing import Final
 
 from gateway.figures.look import NEEDED, Look, told
@@ -12,8 +15,7 @@ from gateway.indicators import energy, tariff
 from gateway.reading import Aggregate, Indicator
 
 REGISTERS: Final = ("energy_import", "energy_total")
-LINES: Final = ("voltage_l1_l2", "voltage_l2_l3", "voltage_l3_l1")
-PHASES: Final = ("voltage_l1", "voltage_l2", "voltage_l3", "voltage")
+MINUTE_MS: Final = 60_000
 QUARTER_MS: Final = 900_000
 DAY_MS: Final = 86_400_000
 
@@ -25,22 +27,45 @@ class Energy:
     has the mean power instead, and the rule says so.
     """
 
-    def __init__(self, look: Look) -> None:
+    def __init__(self, look: Look, options: Mapping[str, float]) -> None:
         self._look = look
+        self._tod = bool(options.get("tariff_tod"))
         self._register = look.first(REGISTERS)
         self._quarters: dict[int, tuple[float, float]] = {}
+        self._kvar: dict[int, float] = {}
+        self._minutes: dict[int, float] = {}
 
     def take(self, aggregate: Aggregate) -> Iterator[Indicator]:
         """The figures of this record, after noting it."""
+        if aggregate.stream == "1m" and self._register is not None:
+            self._minute(aggregate, self._register)
         if aggregate.stream == "15m":
             yield from self._demand(aggregate)
-        if aggregate.stream in {"10m", "15m"}:
-            yield from self._quality(aggregate)
+            yield from self._sliding(aggregate)
         if aggregate.stream == "1d":
             yield from self._day(aggregate)
 
+    def _minute(self, aggregate: Aggregate, register: str) -> None:
+        self._minutes.pop(aggregate.start_ms, None)
+        kwh = self._look.stat(aggregate, register, name="delta")
+        if kwh is not None:
+            self._minutes[aggregate.start_ms] = kwh
+        _forget(self._minutes, aggregate.start_ms - 4 * QUARTER_MS)
+
+    def _sliding(self, aggregate: Aggregate) -> Iterator[Indicator]:
+        """The largest demand of any 15 minutes that end in this block, advanced by one; none with a minute missing."""
+        ends = range(aggregate.start_ms + MINUTE_MS, aggregate.end_ms + 1, MINUTE_MS)
+        found = []
+        for end in ends:
+            kwh = [self._minutes.get(start) for start in range(end - QUARTER_MS, end, MINUTE_MS)]
+            found.append(None if None in kwh else fsum(one for one in kwh if one is not None) * 4)
+        whole = [kw for kw in found if kw is not None]
+        if len(whole) == len(found):
+            yield told("demand_sliding_kw", max(whole), rule="register-1min-steps", span="15m")
+
     def _demand(self, aggregate: Aggregate) -> Iterator[Indicator]:
         self._quarters.pop(aggregate.start_ms, None)
+        self._kvar.pop(aggregate.start_ms, None)
         kw = next((one.value for one in aggregate.indicators if one.name == "demand_kw"), None)
         kwh = None if self._register is None else self._look.stat(aggregate, self._register, name="delta")
         if self._register is None:
@@ -51,34 +76,11 @@ class Energy:
                 yield told("demand_kw", kw, rule="mean-power", span="15m", coverage=coverage)
         if kw is not None and kwh is not None:
             self._quarters[aggregate.start_ms] = kwh, kw
-        for start in [start for start in self._quarters if start < aggregate.start_ms - 2 * DAY_MS]:
-            del self._quarters[start]
-
-    def _quality(self, aggregate: Aggregate) -> Iterator[Indicator]:
-        look, span = self._look, aggregate.stream
-        for name in PHASES:
-            volts = self._rms(aggregate, name)
-            if volts is not None:
-                yield told(name.replace("voltage", "voltage_rms"), volts, rule="IEC61000-4-30", span=span)
-        u12, u23, u31 = (self._rms(aggregate, name) for name in LINES)
-        if u12 is not None and u23 is not None and u31 is not None and u12 + u23 + u31 > 0:
-            iec = energy.unbalance_iec_pct(u12, u23, u31=u31)
-            yield told("voltage_unbalance", iec, rule="IEC61000-4-30", span=span)
-            nema = energy.unbalance_nema_pct(u12, u23, u31=u31)
-            yield told("voltage_unbalance_nema", nema, rule="NEMA-MG1", span=span)
-        watts = look.whole(aggregate, "power_active", name="mean")
-        apparent = look.whole(aggregate, "power_apparent", name="mean")
-        if watts is not None and apparent:
-            yield told("power_factor_total", watts / apparent, rule="sum-P/sum-S", span=span)
-
-    def _rms(self, aggregate: Aggregate, point: str) -> float | None:
-        """Root of the mean square, from the mean and the deviation of the samples."""
-        mean = self._look.whole(aggregate, point, name="mean")
-        if mean is None:
-            return None
-        n = aggregate.counts[[p.name for p in self._look.series.points].index(point)]
-        std = self._look.stat(aggregate, point, name="std") or 0.0
-        return sqrt(mean * mean + std * std * (n - 1) / n)
+        var = self._look.whole(aggregate, "power_reactive", name="mean")
+        if var is not None:
+            self._kvar[aggregate.start_ms] = var / 1000
+        _forget(self._quarters, aggregate.start_ms - 2 * DAY_MS)
+        _forget(self._kvar, aggregate.start_ms - 2 * DAY_MS)
 
     def _day(self, aggregate: Aggregate) -> Iterator[Indicator]:
         """Sums of the day's quarter-hours, where 75 % of them are known."""
@@ -93,8 +95,34 @@ class Energy:
         if peak > 0:
             value = energy.load_factor(used, peak_kw=peak, hours=len(quarters) / 4)
             yield told("load_factor", value, rule="kWh/(kW-h)", span="1d", coverage=share)
-        periods = {start: tariff.tou_period(datetime.fromtimestamp(start / 1000, UTC)) for start in quarters}
-        if None not in periods.values():
-            for period in ("on_peak", "off_peak"):
-                kwh = fsum(quarters[start][0] for start, one in periods.items() if one == period)
-                yield told(f"energy_{period}_kwh", kwh, rule="TH-TOU", span="1d", coverage=share)
+        kvar = [one for at, one in self._kvar.items() if at in quarters]
+        if len(kvar) >= NEEDED * len(quarters):
+            excess, _charge = energy.power_factor_charge(peak, max(kvar))
+            yield told("demand_max_kvar", max(kvar), rule="mean-15m", span="1d", coverage=share)
+            yield told("excess_kvar", excess, rule="TH-PF-61.97%", span="1d", coverage=share)
+        yield from _periods(quarters, tariff.tou_period, rule="TH-TOU", coverage=share)
+        if self._tod:
+            yield from _periods(quarters, _tod, rule="TH-TOD", coverage=share)
+
+
+def _forget(known: dict[int, float] | dict[int, tuple[float, float]], before_ms: int) -> None:
+    for start in [start for start in known if start < before_ms]:
+        del known[start]
+
+
+def _tod(when: datetime) -> str:
+    return f"tod_{tariff.tod_period(when.astimezone(tariff.THAI_TIME).time())}"
+
+
+def _periods(
+    quarters: Mapping[int, tuple[float, float]], period: Callable[[datetime], str | None], *, rule: str, coverage: float
+) -> Iterator[Indicator]:
+    """Energy by period of a tariff; none where a quarter's period is not known."""
+    sums = {"on_peak": 0.0, "off_peak": 0.0} if rule == "TH-TOU" else {}
+    for start, (kwh, _) in quarters.items():
+        name = period(datetime.fromtimestamp(start / 1000, UTC))
+        if name is None:
+            return
+        sums[name] = sums.get(name, 0.0) + kwh
+    for name, kwh in sums.items():
+        yield told(f"energy_{name}_kwh", kwh, rule=rule, span="1d", coverage=coverage)

@@ -36,6 +36,11 @@ class Look:
         value = aggregate.stats[index][STATISTICS[self.series.points[index].kind].index(name)]
         return value if isfinite(value) else None
 
+    def counted(self, aggregate: Aggregate, point: str) -> int:
+        """How many values of a point entered."""
+        index = self._place.get(point)
+        return 0 if index is None else aggregate.counts[index]
+
     def coverage(self, aggregate: Aggregate, point: str) -> float:
         """Share of the window in which this point had a counted value; 1 for streams of events."""
         if aggregate.coverage is None:

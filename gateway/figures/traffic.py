@@ -1,23 +1,34 @@
-"""Traffic figures: flow, occupancy and density in every record, the peak-hour factor in `1h`."""
+"""Traffic figures: flow, headway, gap, occupancy, density and class counts in every record, the peak hour in `1h`.
+
+Options of the device: `vehicle_length` and `detector_length` (m) give a density from occupancy where no speed is known;
+`pcu_motorcycle`, `pcu_short`, `pcu_medium`, `pcu_long` (by length) or `pcu_c1` ... (the detector's own classes) are
+passenger car units.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
+from gateway.figures.detector import Detector
 from gateway.figures.look import Look, told
 from gateway.indicators import traffic
 from gateway.reading import Aggregate, Indicator
 
 QUARTER_MS: Final = 900_000
+VEHICLE: Final = ("vehicle_class", "duration", "headway")
+LENGTH_RULE: Final = "length-2.0/6.6/14.9m"
+CLASSES: Final = tuple(f"c{number}" for number in range(1, 9))
 COUNTS: Final = (("vehicle_count", "sum"), ("vehicle_total", "delta"))
 
 
 class Traffic:
     """Figures of one lane or detector. A rate is given only where 75 % of the window was covered."""
 
-    def __init__(self, look: Look) -> None:
+    def __init__(self, look: Look, options: Mapping[str, float]) -> None:
         self._look = look
+        self._options = options
+        self._detector = Detector(look, options)
         self._quarters: dict[int, float] = {}
 
     def take(self, aggregate: Aggregate) -> Iterator[Indicator]:
@@ -27,23 +38,75 @@ class Traffic:
         if count is not None:
             vehicles_h = traffic.flow(count, (aggregate.end_ms - aggregate.start_ms) / 1000)
             yield told("flow", vehicles_h, rule="veh/h", coverage=coverage)
-        occupancy = self._look.whole(aggregate, "occupancy", name="mean")
+        occupancy, rule = self._occupancy(aggregate)
         if occupancy is not None:
-            yield told("occupancy", occupancy, rule="mean", coverage=self._look.coverage(aggregate, "occupancy"))
+            share = self._look.coverage(aggregate, "occupancy") if rule == "mean" else coverage
+            yield told("occupancy", occupancy, rule=rule, coverage=share)
         space = next((one.value for one in aggregate.indicators if one.name == "speed_space_mean"), None)
+        if vehicles_h:
+            yield from self._between(aggregate, vehicles_h, space)
         if vehicles_h is not None and space:
             cars = traffic.density(vehicles_h, speed_kmh=space)
             level = "ABCDEF".index(traffic.level_of_service(cars)) + 1
             yield told("density", cars, rule="HCM2000-freeway", level=level, coverage=coverage)
+        elif occupancy is not None and {"vehicle_length", "detector_length"} <= self._options.keys():
+            vehicle_m, detector_m = self._options["vehicle_length"], self._options["detector_length"]
+            cars = traffic.occupancy_density(occupancy / 100, vehicle_m=vehicle_m, detector_m=detector_m)
+            yield told("density", cars, rule="occupancy/(Lv+Ld)")
+        yield from self._passenger_cars(aggregate)
         yield from self._hour(aggregate, count)
+        yield from self._detector.take(aggregate, count)
+
+    def _occupancy(self, aggregate: Aggregate) -> tuple[float | None, str]:
+        """In %: what the detector says, or of single vehicles the time that they covered it."""
+        if self._look.has("occupancy"):
+            return self._look.whole(aggregate, "occupancy", name="mean"), "mean"
+        on_s = self._look.stat(aggregate, "duration", name="mean")
+        if on_s is None or self._look.series.every_ms is not None:
+            return None, ""
+        share = on_s * self._look.counted(aggregate, "duration") * 1000 / (aggregate.end_ms - aggregate.start_ms)
+        return min(100.0, 100.0 * share), "sum-of-on-times"
+
+    def _between(self, aggregate: Aggregate, vehicles_h: float, space: float | None) -> Iterator[Indicator]:
+        """Mean time from front to front, and from rear to front where lengths and speeds are known."""
+        headway_s = 3600.0 / vehicles_h
+        yield told("headway_mean", headway_s, rule="3600/flow")
+        length_m = self._look.stat(aggregate, "length", name="mean")
+        if length_m is not None and space:
+            gap_s = traffic.mean_gap(headway_s, length_m=length_m, speed_kmh=space)
+            if gap_s >= 0:
+                yield told("gap_mean", gap_s, rule="headway-length/speed")
+
+    def _passenger_cars(self, aggregate: Aggregate) -> Iterator[Indicator]:
+        """Flow in passenger car units, from the length classes of single vehicles or the detector's class counts."""
+        bins = {one.name.removeprefix("length_"): one.value for one in aggregate.indicators if one.rule == LENGTH_RULE}
+        if bins and sum(bins.values()) < aggregate.n:
+            yield told("length_unclassified", aggregate.n - sum(bins.values()), rule=LENGTH_RULE)
+        units = {name: self._options[f"pcu_{name}"] for name in traffic.LENGTH_BINS if f"pcu_{name}" in self._options}
+        rule = "PCU-site" if len(units) == len(traffic.LENGTH_BINS) else "PCU-example"
+        units = {**traffic.PCU_EXAMPLE, **units}
+        if not bins:
+            names = [name for name in CLASSES if self._look.has(f"vehicle_count_{name}")]
+            units = {name: self._options[f"pcu_{name}"] for name in names if f"pcu_{name}" in self._options}
+            counts = {name: self._look.whole(aggregate, f"vehicle_count_{name}", name="sum") for name in names}
+            bins = {name: count for name, count in counts.items() if count is not None}
+            rule = "PCU-site"
+            if not names or len(bins) < len(names) or len(units) < len(names):
+                return
+        cars = traffic.passenger_cars(bins, units)
+        yield told("pcu_flow", traffic.flow(cars, (aggregate.end_ms - aggregate.start_ms) / 1000), rule=rule)
 
     def _count(self, aggregate: Aggregate) -> tuple[float | None, float | None]:
-        """Vehicles of the window, and the share of it that was covered; each event is one where nothing is counted."""
+        """Vehicles of the window, and the share of it that was covered.
+
+        Where nothing is counted, an event is one vehicle if it says what only a vehicle has: a radar that reports
+        speeds reports the same vehicle several times.
+        """
         for point, name in COUNTS:
             if self._look.has(point):
                 count = self._look.whole(aggregate, point, name=name)
                 return count, None if count is None else self._look.coverage(aggregate, point)
-        events = self._look.series.every_ms is None and self._look.has("speed")
+        events = self._look.series.every_ms is None and any(map(self._look.has, VEHICLE))
         return (float(aggregate.n), None) if events else (None, None)
 
     def _hour(self, aggregate: Aggregate, count: float | None) -> Iterator[Indicator]:

@@ -183,6 +183,11 @@ def mass(gas: str, *, ppb: float, temperature_c: float = 25.0, pressure_pa: floa
     return ppb * MOLAR_MASS[gas] / litres
 
 
+def ppb(gas: str, *, ug_m3: float, temperature_c: float = 25.0, pressure_pa: float = 101_325.0) -> float:
+    """The reverse of `mass`: ppb of `gas` from ug/m3."""
+    return ug_m3 / mass(gas, ppb=1.0, temperature_c=temperature_c, pressure_pa=pressure_pa)
+
+
 def barkjohn_2021(cf1: float, humidity: float) -> float:
     """PM2.5 in ug/m3 from PMS5003 CF=1 readings and % humidity inside the sensor (Barkjohn 2021, AMT 14:4617).
 

@@ -97,3 +97,37 @@ def unbalance_nema_pct(u12: float, u23: float, *, u31: float) -> float:
 def rms(values: Sequence[float]) -> float:
     """Square root of the mean of the squares: how voltages, currents and unbalance aggregate (IEC 61000-4-30)."""
     return sqrt(fsum(value * value for value in values) / len(values))
+
+
+def forecast_demand_kw(kwh: float, *, kw: float, into_s: float, block_s: float = 900.0) -> float:
+    """The demand at which the running block ends if the present power stays: (kWh so far + kW x rest) / length.
+
+    `kwh` is what the block used so far, `into_s` the time that has passed of its `block_s`.
+    """
+    return (kwh + kw * (block_s - into_s) / 3600.0) * 3600.0 / block_s
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """Limits around a nominal value, in % of it: `usual` for nearly all of the time, `always` for all of it."""
+
+    rule: str
+    usual: tuple[float, float]
+    always: tuple[float, float]
+
+    def level(self, deviation_pct: float) -> int:
+        """1 within the usual limits, 2 within those for all of the time, 3 outside of both."""
+        if self.usual[0] <= deviation_pct <= self.usual[1]:
+            return 1
+        return 2 if self.always[0] <= deviation_pct <= self.always[1] else 3
+
+
+VOLTAGE_BAND: Final = Band("EN50160", (-10.0, 10.0), (-15.0, 10.0))
+"""10-minute RMS values: 95 % of a week, and always."""
+FREQUENCY_BAND: Final = Band("EN50160", (-1.0, 1.0), (-6.0, 4.0))
+"""10-second values: 99.5 % of a year, and always."""
+
+
+def deviation_pct(value: float, *, nominal: float) -> float:
+    """How far a value lies from the nominal one, in % of that."""
+    return 100.0 * (value - nominal) / nominal

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Sequence
-from math import fsum
+from bisect import bisect_left, bisect_right
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from math import fsum, log
 from typing import Final
 
 LOS_KM: Final = (7.0, 11.0, 16.0, 22.0, 28.0)  # passenger cars per km and lane, HCM 2000, upper limits inclusive
@@ -15,6 +17,17 @@ NO_HITS_H: Final = {
     "mainline": 4, "velocity": 4, "exit": 8, "wrong-way": 8, "hov": 8, "queue": 12, "passage": 12, "merge": 12,
     "auxiliary": 24, "parking": 336,
 }  # fmt: skip
+
+LENGTH_LIMITS_M: Final = (2.0, 6.6, 14.9)
+LENGTH_BINS: Final = ("motorcycle", "short", "medium", "long")
+"""Four classes by vehicle length, lower limits inclusive (scheme of TRR 2339: 6.5, 21.5 and 49 ft)."""
+PCU_EXAMPLE: Final[Mapping[str, float]] = {"motorcycle": 0.3, "short": 1.0, "medium": 1.75, "long": 2.5}
+"""Passenger car units by `LENGTH_BINS`: common planning values. No official Thai table is known: give your own."""
+PEMS_SAMPLES: Final = (1200, 50, 200)  # of 2040 samples of 30 s, 05:00-22:00: limits of the first three tests
+PEMS_OCCUPANCY: Final = 35.0  # %
+PEMS_ENTROPY: Final = 4.0
+SPIKE_PCT: Final = 25.0
+SPIKE_S: Final = 60.0
 
 
 def flow(count: float, seconds: float) -> float:
@@ -82,3 +95,66 @@ def locked_on(occupancy_pct: Sequence[float], *, sample_s: float = 30.0, lane: s
 def no_hits(lane: str, *, hours: float) -> bool:
     """No vehicle for longer than is believable for this kind of lane (MnDOT IRIS; 72 h for kinds not named there)."""
     return hours >= NO_HITS_H.get(lane, 72)
+
+
+def unchanged(occupancy_pct: float, *, hours: float) -> bool:
+    """Covered by the same share, more than none, for a day: the detector does not see (MnDOT IRIS, "no change")."""
+    return occupancy_pct > 0.0 and hours >= 24.0
+
+
+def occupancy_spikes(occupancy_pct: Sequence[float], *, sample_s: float = 30.0) -> bool:
+    """Jumps of 25 points and more between samples: a timer gains a sample with each and loses one without; over 60 s.
+
+    MnDOT IRIS, "occ spike", for samples of `sample_s` seconds.
+    """
+    timer_s = 0.0
+    for before, now in pairwise(occupancy_pct):
+        timer_s = timer_s + sample_s if abs(now - before) >= SPIKE_PCT else max(0.0, timer_s - sample_s)
+        if timer_s > SPIKE_S:
+            return True
+    return False
+
+
+def pems_faults(occupancy_pct: Sequence[float], counts: Sequence[float], *, sample_s: float = 30.0) -> tuple[int, ...]:
+    """Which tests (1 to 4) a detector's day fails, from its samples of 05:00 to 22:00 (Chen et al., TRR 1855, 2003).
+
+    1: too many with no occupancy; 2: occupied, but nothing counted; 3: occupancy above 35 %; 4: entropy of occupancy
+    (natural logarithm) below 4: stuck. The limits are for samples of 30 s; those of counts are scaled to `sample_s`.
+    """
+    pairs = list(zip(occupancy_pct, counts, strict=True))
+    found = (
+        sum(occupancy == 0.0 for occupancy, _ in pairs),
+        sum(occupancy > 0.0 and count == 0.0 for occupancy, count in pairs),
+        sum(occupancy > PEMS_OCCUPANCY for occupancy, _ in pairs),
+    )
+    failed = [
+        test
+        for test, (n, limit) in enumerate(zip(found, PEMS_SAMPLES, strict=True), start=1)
+        if n > limit * 30.0 / sample_s
+    ]
+    return (*failed, 4) if entropy(occupancy_pct) < PEMS_ENTROPY else tuple(failed)
+
+
+def entropy(values: Sequence[float]) -> float:
+    """Entropy of the distribution of values, natural logarithm; 0 for none or one."""
+    n = len(values)
+    return -fsum(many / n * log(many / n) for many in Counter(values).values()) if n else 0.0
+
+
+def length_bin(length_m: float) -> str:
+    """The class of a vehicle by its length."""
+    return LENGTH_BINS[bisect_right(LENGTH_LIMITS_M, length_m)]
+
+
+def passenger_cars(counts: Mapping[str, float], units: Mapping[str, float]) -> float:
+    """Passenger car units of vehicles counted by class.
+
+    Raises:
+        KeyError: a class for which the table has no unit.
+    """
+    return fsum(count * units[name] for name, count in counts.items())
+
+
+def mean_gap(headway_s: float, *, length_m: float, speed_kmh: float) -> float:
+    """Mean gap in s (rear to front) from the mean headway, vehicle length and speed; below 0 they contradict."""
+    return headway_s - length_m / (speed_kmh / 3.6)

@@ -81,6 +81,10 @@ class Journal(Protocol):
     def full(self) -> bool:
         """The cap allows no further segment: call `drop_oldest` before the present one is full."""
 
+    @property
+    def reverted(self) -> bool:
+        """Whether entries that were let go of one by one may be there again since the opening."""
+
     def oldest_segment(self) -> Oldest | None:
         """Facts for the caller's retention; None where only the segment in use is left."""
 
@@ -93,8 +97,20 @@ class Journal(Protocol):
     async def commit(self) -> None:
         """One write and one fdatasync, off the event loop, for everything appended and marked so far."""
 
-    def read(self, start: int, *, limit_bytes: int) -> list[Entry]:
-        """Entries from `start` on (or from `first` if that was dropped), committed or not, up to `limit_bytes`."""
+    def read(self, start: int, *, limit_bytes: int, between: tuple[int, int] | None = None) -> list[Entry]:
+        """Entries from `start` on (or from `first` if that was dropped), committed or not, up to `limit_bytes`.
+
+        With `between`, what is known to lie outside that range of opaque numbers (times) may be left out.
+        """
+
+    def seek(self, stamp: int) -> int:
+        """A position below which nothing was appended at or after this opaque number (time of `stamp`)."""
+
+    def thin(self, level: int, importance: Callable[[Entry], int]) -> tuple[Entry, ...] | None:
+        """Of the oldest segment not thinned so far, let go of entries with an importance below `level`; what went.
+
+        None where there is no such segment. Blocking, in any thread.
+        """
 
     def drop_oldest(self) -> tuple[Entry, ...]:
         """Let go of the oldest segment (after confirmation, or because the cap is reached); what it held."""

@@ -10,6 +10,7 @@ I5  Damage costs only what it touches, and is told: every position is read, drop
 I6  It starts on anything but a newer format and a folder in use, and what it opens is independent of the backlog.
 I7  Bounded: memory by `tail_bytes` and `recent_bytes`, disk by `cap_bytes`; refused or told, never dropped in silence.
 I8  A failed write or sync is never tried again on its descriptor: the entries go from memory into a new segment.
+I9  Sealing changes no entry; only `thin` lets go of some, gives them out, and the old file stays until the next commit.
 """
 
 from __future__ import annotations
@@ -17,25 +18,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import threading
-from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from gateway.journal import Damage, Entry, Oldest, Preamble
 from gateway.journal.checksum import preferred
 from gateway.journal.disk import Disk, RealDisk
 from gateway.journal.errors import CommitFailed
 from gateway.journal.memory import Memory, fit
-from gateway.journal.reader import Reader
 from gateway.journal.repair import take_stock
-from gateway.journal.segment import Segment, encode_commit
+from gateway.journal.rewrite import Importance
+from gateway.journal.sealed import Range, Sealer
+from gateway.journal.segment import encode_commit
+from gateway.journal.shelf import Shelf
 from gateway.journal.store import Store
-
-DAMAGES: Final = 1000  # told one by one; more are counted into the last
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +58,9 @@ def open_journal(
     stamp: Callable[[], int] = lambda: 0,
     fresh_uuid: Callable[[], bytes] = lambda: os.urandom(16),
     executor: Executor | None = None,
+    sealer: Sealer | None = None,
 ) -> Log:
-    """Open or make the journal of a folder. Blocking; reads a few MiB at most.
+    """Open or make the journal of a folder. Blocking; reads a few MiB at most. Without a `sealer` nothing is sealed.
 
     `preamble` is called on the event loop when a segment begins; `stamp` gives the opaque number kept as a segment's
     time. Raises JournalBusy, FutureFormat, and OSError where the folder itself cannot be made or listed.
@@ -75,8 +74,10 @@ def open_journal(
     store = Store(disk, opened, segment_bytes=limits.segment_bytes, cap_bytes=cap_bytes, checksum=preferred())
     memory = Memory(segment_bytes=limits.segment_bytes, tail_bytes=limits.tail_bytes, recent_bytes=limits.recent_bytes)
     memory.begin(opened.next, opened.marks)
-    log = Log(store, memory, Reader(disk), preamble=preamble, stamp=stamp, executor=executor)
-    log.damages, log.definition_kinds = tuple(opened.damages), limits.definition_kinds
+    shelf = Shelf(disk, store, memory, sealer=sealer)
+    shelf.damages = tuple(opened.damages)
+    log = Log(store, memory, shelf, preamble=preamble, stamp=stamp, executor=executor)
+    log.definition_kinds = limits.definition_kinds
     return log
 
 
@@ -90,26 +91,33 @@ class Log:
         self,
         store: Store,
         memory: Memory,
-        reader: Reader,
+        shelf: Shelf,
         *,
         preamble: Preamble,
         stamp: Callable[[], int],
         executor: Executor | None,
     ) -> None:
-        self._store, self._memory, self._reader = store, memory, reader
+        self._store, self._memory, self._shelf = store, memory, shelf
         self._preamble, self._stamp = preamble, stamp
         self._executor = executor or ThreadPoolExecutor(1, "journal")
         self._owns_executor = executor is None
         self._turn = asyncio.Lock()
-        self._noting = threading.Lock()
-        self.damages: tuple[Damage, ...] = ()
         self.definition_kinds: frozenset[int] = frozenset()
 
     @property
     def first(self) -> int:
         """Oldest position that can still be read."""
-        committed, segments = self._memory.committed, self._store.segments  # in this order: a commit may come between
-        return segments[0].first if segments else committed
+        return self._shelf.first
+
+    @property
+    def damages(self) -> tuple[Damage, ...]:
+        """What the opening, and reading since, had to skip."""
+        return self._shelf.damages
+
+    @property
+    def reverted(self) -> bool:
+        """Whether the opening found a segment twice and took the older form: entries let go of may be there again."""
+        return self._store.twins > 0
 
     @property
     def next(self) -> int:
@@ -162,25 +170,18 @@ class Log:
                     raise CommitFailed(self.next - self.committed, tuple(causes))
             self._executor.submit(self._store.prepare)
 
-    def read(self, start: int, *, limit_bytes: int) -> list[Entry]:
+    def read(self, start: int, *, limit_bytes: int, between: Range | None = None) -> list[Entry]:
         """Entries from `start` on (or from `first`), committed or not, until their payloads reach `limit_bytes`.
 
         At least one, where there is one. Each segment entered at its beginning gives its preamble first, under the
         position of the entry that follows it; positions of other entries rise. New damage met is added to `damages`.
+        With `between`, blocks of sealed segments may be left out whose range (`Sealer.span`) does not touch it.
         """
-        out: list[Entry] = []
-        position, room = start, max(limit_bytes, 1)
-        while room > 0:
-            position = max(position, self.first)
-            entries, end = self._memory.read(position, room)
-            segments = self._store.segments  # after `end`: what left memory meanwhile is in them
-            if position >= end or not segments:
-                return out + entries
-            segment, before = _holder(segments, position, before=end)
-            entries, position = self._read_segment(segment, position, before=before, room=room)
-            out += entries
-            room -= sum(len(entry.payload) for entry in entries)
-        return out
+        return self._shelf.read(start, limit_bytes=limit_bytes, between=between)
+
+    def seek(self, stamp: int) -> int:
+        """A position below which nothing was appended at or after `stamp`, to within a segment."""
+        return self._shelf.seek(stamp)
 
     def context(self, start: int) -> list[Entry]:
         """What a reader that begins at `start` must know first: the preamble in force there.
@@ -188,11 +189,7 @@ class Log:
         That is the preamble of its segment and that segment's entries before `start` of the kinds that stand in it or
         in `definition_kinds`.
         """
-        segments = self._store.segments
-        if not segments or start < segments[0].first:
-            return []
-        segment, _ = _holder(segments, start, before=self.next)
-        return self._reader.context(segment, start, kinds=self.definition_kinds)
+        return self._shelf.context(start, kinds=self.definition_kinds)
 
     def drop_oldest(self) -> tuple[Entry, ...]:
         """Let go of the oldest segment; what it held, its preamble included. () where only the one in use is left.
@@ -200,20 +197,22 @@ class Log:
         Its file goes after the next commit, so that the report of the loss can be in it; after a crash before that,
         the segment is there again.
         """
-        segments = self._store.segments
-        if len(segments) < 2:
-            return ()
-        oldest = segments[0]
-        entries, _ = self._read_segment(oldest, oldest.first, before=segments[1].first, room=oldest.size_bytes)
-        self._store.drop(oldest)
-        return tuple(entries)
+        return self._shelf.drop_oldest()
+
+    def thin(self, level: int, importance: Importance) -> tuple[Entry, ...] | None:
+        """Of the oldest segment that was not yet thinned so far, let go of entries with an importance below `level`.
+
+        Returns what went; None where no segment is left to thin so far (or none can be: damage, a full disk).
+        """
+        return self._shelf.thin(level, importance)
 
     def oldest_segment(self) -> Oldest | None:
         """Facts for the caller's retention; None where only the segment in use is left."""
-        segments = self._store.segments
-        if len(segments) < 2:
-            return None
-        return Oldest(segments[0].first, segments[1].first - 1, segments[0].created, segments[1].created)
+        return self._shelf.oldest()
+
+    async def seal(self) -> bool:
+        """Write the oldest segment that is not sealed yet anew, off the event loop; whether there was one."""
+        return await asyncio.to_thread(self._shelf.seal_next)
 
     async def close(self) -> None:
         """Commit and release the lock. The lock goes also where the commit fails; then CommitFailed is raised."""
@@ -225,7 +224,8 @@ class Log:
                 self._executor.shutdown()
 
     def _shut(self) -> bool:
-        self._store.close()
+        with self._shelf.writing:
+            self._store.close()
         return True
 
     async def _off_loop(self, work: Callable[[], bool]) -> bool:
@@ -266,35 +266,3 @@ class Log:
             return False
         self._memory.settle(entries, marks)
         return True
-
-    def _read_segment(self, segment: Segment, start: int, *, before: int, room: int) -> tuple[list[Entry], int]:
-        try:
-            entries, position, damages = self._reader.read(segment, start, before=before, room=room)
-        except FileNotFoundError:
-            entries, position = [], before
-            damages = [Damage(segment.name, max(start, segment.first), before - 1, "file missing")]
-        if segment not in self._store.segments:  # dropped meanwhile: what was met in it may be another life of the file
-            return [], position
-        with self._noting:
-            self._note(damages)
-        return entries, position
-
-    def _note(self, damages: list[Damage]) -> None:
-        known = {(damage.segment, damage.first, damage.last) for damage in self.damages}
-        for damage in damages:
-            if (damage.segment, damage.first, damage.last) in known:
-                continue
-            if len(self.damages) < DAMAGES:
-                self.damages = (*self.damages, damage)
-            else:
-                first, last = min(self.damages[-1].first, damage.first), max(self.damages[-1].last, damage.last)
-                self.damages = (
-                    *self.damages[:-1],
-                    Damage(damage.segment, first, last, "and more, not told one by one"),
-                )
-
-
-def _holder(segments: tuple[Segment, ...], position: int, *, before: int) -> tuple[Segment, int]:
-    """The segment that holds a position, and the position before which it ends."""
-    at = max(bisect_right(segments, position, key=lambda segment: segment.first) - 1, 0)
-    return segments[at], min(segments[at + 1].first, before) if at + 1 < len(segments) else before

@@ -7,11 +7,13 @@ from typing import Final
 
 from gateway.journal import Damage, Entry
 from gateway.journal.disk import Disk
-from gateway.journal.segment import ENTRY, HEADER_BYTES, HOLE, PREAMBLE, TORN, Found, Segment
+from gateway.journal.sealed import Range, Sealer, entries_of, expanded, range_of, span_of
+from gateway.journal.segment import BLOCK, ENTRY, HEADER_BYTES, HOLE, PREAMBLE, TORN, Found, Segment
 
 CHUNK_BYTES: Final = 64 * 1024
 BLOCK_BYTES: Final = 4096
 HINTS: Final = 32  # readers that can go on without a search
+BLOCKS: Final = 3  # unsealed blocks kept, for readers in small steps
 
 
 def load(disk: Disk, segment: Segment, *, offset: int, size: int) -> bytes:
@@ -37,21 +39,26 @@ def load(disk: Disk, segment: Segment, *, offset: int, size: int) -> bytes:
 class Reader:
     """Reads segments one after the other. Safe in any thread: it shares only its bounded memory of offsets."""
 
-    def __init__(self, disk: Disk) -> None:
+    def __init__(self, disk: Disk, sealer: Sealer | None = None) -> None:
         self._disk = disk
-        self._hints: dict[tuple[int, int], int] = {}  # (generation, position) -> offset of that position's record
+        self._sealer = sealer
+        self._hints: dict[tuple[str, int], int] = {}  # (file, position) -> offset of the record that holds it
+        self._blocks: dict[tuple[str, int], list[Entry]] = {}  # (file, offset) -> what a block held
 
-    def read(self, segment: Segment, start: int, *, before: int, room: int) -> tuple[list[Entry], int, list[Damage]]:
+    def read(
+        self, segment: Segment, start: int, *, before: int, room: int, between: Range | None = None
+    ) -> tuple[list[Entry], int, list[Damage]]:
         """Entries [start, before) of one segment, until their payloads reach `room` bytes (at least one entry).
 
         Returns them, the position to go on from, and the damage met on the way. The segment's preamble comes first
-        where `start` is the segment's first position; it carries that position.
+        where `start` is the segment's first position; it carries that position. `between`: see `Log.read`.
         """
         if segment.first >= before:
             return [], max(start, before), []
         out, walk = [], _Walk(segment, before)
         solid, room = False, max(room, 1)
-        for found in self._records(segment, self._begin(segment, start, walk), room=room):
+        found_all = self._records(segment, self._begin(segment, start, walk), room=room)
+        for found in self._unsealed(segment, found_all, start=start, between=between):
             if found.role == PREAMBLE and start <= segment.first:
                 out.append(Entry(segment.first, found.kind, found.payload))
             if not walk.step(found):
@@ -68,10 +75,15 @@ class Reader:
             walk.finish()
         return (out if solid else []), max(walk.expected, start), walk.damages
 
+    def everything(self, segment: Segment) -> Iterator[Found]:
+        """All records of a segment, blocks followed by their entries; what a re-writing needs."""
+        found_all = self._records(segment, HEADER_BYTES, room=CHUNK_BYTES)
+        return self._unsealed(segment, found_all, start=segment.first, between=None)
+
     def context(self, segment: Segment, start: int, *, kinds: frozenset[int]) -> list[Entry]:
         """The preamble of a segment and its entries before `start` of the preamble's kinds or of `kinds`."""
         out: list[Entry] = []
-        for found in self._records(segment, HEADER_BYTES, room=segment.size_bytes):
+        for found in self.everything(segment):
             if found.role == PREAMBLE:
                 kinds |= {found.kind}
                 out.append(Entry(segment.first, found.kind, found.payload))
@@ -80,6 +92,31 @@ class Reader:
             elif found.role == ENTRY and found.kind in kinds:
                 out.append(Entry(found.position, found.kind, found.payload))
         return out
+
+    def _unsealed(
+        self, segment: Segment, records: Iterator[Found], *, start: int, between: Range | None
+    ) -> Iterator[Found]:
+        """The records; a block that holds something wanted is followed by its entries, or is a hole where it cannot."""
+        for found in records:
+            if found.role != BLOCK or found.position + span_of(found) <= start or not _overlap(found, between):
+                yield found
+                continue
+            try:
+                entries = self._entries(segment, found)
+            except ValueError:
+                yield found._replace(role=HOLE)
+                continue
+            yield found
+            yield from expanded(found, entries)
+
+    def _entries(self, segment: Segment, found: Found) -> list[Entry]:
+        key = segment.name, found.offset
+        entries = self._blocks.get(key)
+        if entries is None:
+            entries = entries_of(found, self._sealer)
+            kept = list(self._blocks.items())[1 - BLOCKS :]
+            self._blocks = {**dict(kept), key: entries}
+        return entries
 
     def _records(self, segment: Segment, offset: int, *, room: int) -> Iterator[Found]:
         """Everything from `offset` to the end of the file, read in chunks; past damage at once to the end."""
@@ -99,7 +136,7 @@ class Reader:
 
     def _begin(self, segment: Segment, start: int, walk: _Walk) -> int:
         """Offset to start at: where an earlier read left off, else the segment's first record."""
-        offset = self._hints.get((segment.generation, start))
+        offset = self._hints.get((segment.name, start))
         if offset is None:
             return HEADER_BYTES
         walk.expected = start
@@ -107,23 +144,34 @@ class Reader:
 
     def _remember(self, segment: Segment, position: int, offset: int) -> None:
         hints = dict(self._hints)
-        hints.pop((segment.generation, position), None)
+        hints.pop((segment.name, position), None)
         while len(hints) >= HINTS:
             del hints[next(iter(hints))]
-        hints[segment.generation, position] = offset
+        hints[segment.name, position] = offset
         self._hints = hints
 
 
+def _overlap(found: Found, between: Range | None) -> bool:
+    low, high = range_of(found)
+    return between is None or (low <= between[1] and between[0] <= high)
+
+
 class _Walk:
-    """The positions of one segment in order: which record is the next entry, and what is missing between."""
+    """The positions of one segment in order: which record is the next entry, and what is missing between.
+
+    Positions below `_covered` belong to the block that was met last: what it does not hold was let go of.
+    """
 
     def __init__(self, segment: Segment, before: int) -> None:
         self.expected = segment.first
         self.damages: list[Damage] = []
-        self._segment, self._before, self._hole = segment, before, False
+        self._segment, self._before, self._hole, self._covered = segment, before, False, 0
 
     def step(self, found: Found) -> bool:
         """Whether this is an entry to give out."""
+        if found.role == ENTRY and found.position < self._covered:
+            return self._inside(found)
+        self.expected = max(self.expected, self._covered)
         if found.role in {HOLE, TORN}:
             self._hole = True
             return False
@@ -131,13 +179,24 @@ class _Walk:
         if self._hole or position > self.expected:
             self.damages.append(damage(self._segment, first=self.expected, last=position - 1))
             self._hole, self.expected = False, max(self.expected, position)
+        if found.role == BLOCK:
+            self._covered = found.position + span_of(found)
         if found.role != ENTRY or not self.expected <= found.position < self._before:
             return False
         self.expected = found.position + 1
         return True
 
+    def _inside(self, found: Found) -> bool:
+        wanted = self.expected <= found.position < self._before
+        if wanted:
+            self.expected = found.position + 1
+        if found.end > found.offset:  # the block's last
+            self.expected = max(self.expected, self._covered)
+        return wanted
+
     def finish(self) -> None:
         """The segment has ended: what is still missing is gone."""
+        self.expected = max(self.expected, self._covered)
         if self.expected < self._before:
             self.damages.append(damage(self._segment, first=self.expected, last=self._before - 1))
         self.expected = self._before

@@ -20,8 +20,10 @@ from gateway.journal import Damage
 from gateway.journal.checksum import KINDS
 from gateway.journal.disk import Disk, File
 from gateway.journal.reader import damage, load
+from gateway.journal.sealed import span_of
 from gateway.journal.segment import (
     BASE,
+    BLOCK,
     COMMIT,
     ENTRY,
     HEADER_BYTES,
@@ -33,6 +35,8 @@ from gateway.journal.segment import (
     base_count,
     decode_mark,
     generation_of,
+    is_segment,
+    level_of,
     parse_header,
 )
 
@@ -43,11 +47,15 @@ REBUILD_BYTES: Final = 64 << 20  # a larger file without a header is not read in
 
 @dataclass(slots=True)
 class Opened:
-    """What an opening found. `file` is the newest segment where it can be continued, else None."""
+    """What an opening found. `file` is the newest segment where it can be continued, else None.
+
+    `spent`: segments that stand there in two forms; the one that was to go is left out, and may be removed.
+    """
 
     uuid: bytes
     segments: list[Segment]
     free: list[str]
+    spent: list[Segment]
     generation: int  # the highest that any file names
     next: int = 0
     file: File | None = None
@@ -71,10 +79,11 @@ class _Tail:
 def take_stock(disk: Disk, *, fresh_uuid: Callable[[], bytes]) -> Opened:
     """Everything that a log needs to go on. Raises FutureFormat before anything is touched, OSError for the folder."""
     names = disk.names()
-    heads = {name: _head(disk, name) for name in names if name.endswith(".seg")}
+    heads = {name: _head(disk, name) for name in names if is_segment(name)}
     uuid = _own_uuid(disk, names, heads=heads) or fresh_uuid()
     generations = [generation_of(name) or 0 for name in names] + [s.generation for s in heads.values() if s]
-    opened = Opened(uuid, [], [name for name in names if name.endswith(".free")], max(generations, default=0))
+    free = [name for name in names if name.endswith(".free")]
+    opened = Opened(uuid, [], free, [], max(generations, default=0))
     _adopt(disk, heads, opened=opened)
     _find_end(disk, opened)
     return opened
@@ -123,10 +132,7 @@ def _adopt(disk: Disk, heads: dict[str, Segment | None], *, opened: Opened) -> N
         elif segment.uuid != opened.uuid:
             _set_aside(disk, name, opened=opened, reason=f"of another journal, {segment.uuid.hex()}")
         elif segment.generation in ours:
-            twin = ours[segment.generation]
-            worse = twin if generation_of(name) == segment.generation else segment
-            ours[segment.generation] = segment if worse is twin else twin
-            _set_aside(disk, worse.name, opened=opened, reason="a second copy of a segment")
+            ours[segment.generation] = _better(disk, ours[segment.generation], segment, opened=opened)
         else:
             ours[segment.generation] = segment
     for _, segment in sorted(ours.items()):
@@ -134,6 +140,18 @@ def _adopt(disk: Disk, heads: dict[str, Segment | None], *, opened: Opened) -> N
             _set_aside(disk, segment.name, opened=opened, reason="its positions run backwards")
         else:
             opened.segments.append(segment)
+
+
+def _better(disk: Disk, twin: Segment, segment: Segment, *, opened: Opened) -> Segment:
+    """Of two forms of a segment the lower level, for the other was only about to take its place; of two copies one."""
+    first, second = sorted((twin, segment), key=lambda one: (one.rebuilt, one.level))
+    named = generation_of(second.name) == second.generation
+    if named and (first.rebuilt, first.level) != (second.rebuilt, second.level):
+        opened.spent.append(second)
+        return first
+    worse = twin if generation_of(segment.name) == segment.generation else segment
+    _set_aside(disk, worse.name, opened=opened, reason="a second copy of a segment")
+    return segment if worse is twin else twin
 
 
 def _rebuild(disk: Disk, name: str, *, opened: Opened) -> Segment | None:
@@ -146,7 +164,9 @@ def _rebuild(disk: Disk, name: str, *, opened: Opened) -> Segment | None:
         if size > REBUILD_BYTES:
             return None
         for checksum in KINDS:
-            segment = Segment(name, opened.uuid, generation, 0, 0, size, checksum, rebuilt=True)
+            segment = Segment(
+                name, opened.uuid, generation, 0, 0, size, checksum, level=level_of(name), rebuilt=True
+            )  # fmt: skip
             data = load(disk, segment, offset=HEADER_BYTES, size=size)
             for found in segment.scan(data, base=HEADER_BYTES, whole=True):
                 if found.role not in {HOLE, TORN}:
@@ -176,7 +196,7 @@ def _find_end(disk: Disk, opened: Opened) -> None:
         if segment is opened.segments[-1]:
             segment.end_bytes = tail.end_bytes
             whole = len(data) == segment.size_bytes - HEADER_BYTES
-            if whole and tail.has_base and not segment.rebuilt:
+            if whole and tail.has_base and not segment.rebuilt and not segment.level:
                 opened.file = _settle(disk, segment, tail=tail, data=data)
         if tail.has_base:
             break
@@ -199,7 +219,7 @@ def _read_tail(segment: Segment, data: bytes) -> _Tail:
         if hole or found.position > expected:
             tail.damages.append(damage(segment, first=expected, last=found.position - 1))
             hole = False
-        expected = max(expected, found.position + (found.role == ENTRY))
+        expected = max(expected, found.position + (span_of(found) if found.role == BLOCK else found.role == ENTRY))
         tail.end_bytes = found.end
         heads += found.role in {PREAMBLE, MARK} and not tail.has_base
         if found.role == MARK:

@@ -1,8 +1,9 @@
 """One segment's layout, all little-endian: a header of 64 bytes, then records back to back, then left-over bytes.
 
-Header: magic 8 | format u16 | checksum kind u8 | 0 u8 | uuid 16 | generation u64 | first position u64 | created i64 |
-size u32 | 0 u32 | CRC-32 (zlib's, whatever the kind) of the 60 bytes before. Magic, format and CRC keep their places in
-every later format, so that a newer one is known as such and damage is not taken for it.
+Header: magic 8 | format u16 | checksum kind u8 | level u8 | uuid 16 | generation u64 | first position u64 |
+created i64 | size u32 | 0 u32 | CRC-32 (zlib's, whatever the kind) of the 60 bytes before. Magic, format and CRC keep
+their places in every later format, so that a newer one is known as such and damage is not taken for it. `level` is 0 in
+a segment as it was written, 1 in a sealed one that holds all of it; one more for each importance that was let go of.
 
 Record: tag u32 | CRC u32 | length u32 | position u64 | kind u16 | role u8 | 0 u8 | payload. The CRC covers all after
 itself and is seeded with the segment's uuid and generation: bytes left over from the file's earlier life, or from
@@ -22,9 +23,9 @@ from gateway.journal import Entry
 from gateway.journal.checksum import KINDS, Extend, extender
 from gateway.journal.errors import FutureFormat
 
-FORMAT: Final = 1
+FORMAT: Final = 2  # 1: no sealed segments
 MAGIC: Final = b"CGJRNL\r\n"
-_HEADER: Final = struct.Struct("<8sHBB16sQQqI4x")
+_HEADER: Final = struct.Struct("<8sHBB16sQQqI4x")  # the second B: level
 _U32: Final = struct.Struct("<I")
 HEADER_BYTES: Final = _HEADER.size + _U32.size
 _RECORD: Final = struct.Struct("<IIIQHBB")
@@ -39,6 +40,7 @@ PREAMBLE: Final = 2
 MARK: Final = 3
 BASE: Final = 4  # ends preamble and marks at the head of a segment; payload: their number, u32
 COMMIT: Final = 5  # ends one group commit
+BLOCK: Final = 7  # many entries, sealed (gateway.journal.sealed); position: of the first it stands for
 TORN: Final = 6  # only in what `scan` yields: a record begun and not finished, with nothing valid behind it
 
 
@@ -65,6 +67,7 @@ class Segment:
     size_bytes: int
     checksum: int
     end_bytes: int = HEADER_BYTES
+    level: int = 0
     rebuilt: bool = False
     tag: bytes = field(init=False)
     seed: int = field(init=False)
@@ -79,8 +82,9 @@ class Segment:
     def header(self) -> bytes:
         """The 64 bytes that the file begins with."""
         head = _HEADER.pack(
-            MAGIC, FORMAT, self.checksum, 0, self.uuid, self.generation, self.first, self.created, self.size_bytes
-        )
+            MAGIC, FORMAT, self.checksum, self.level, self.uuid,
+            self.generation, self.first, self.created, self.size_bytes,
+        )  # fmt: skip
         return head + _U32.pack(zlib.crc32(head))
 
     def record(self, role: int, *, kind: int, position: int, payload: bytes) -> bytes:
@@ -125,15 +129,31 @@ class Segment:
         return -1
 
 
-def file_name(generation: int) -> str:
-    """Name of a segment's file: sorts by age."""
-    return f"{generation:016x}.seg"
+def file_name(generation: int, level: int = 0) -> str:
+    """Name of a segment's file: sorts by age. No two contents ever have the same name."""
+    return f"{generation:016x}.{f'sl{level}' if level else 'seg'}"
+
+
+def is_segment(name: str) -> bool:
+    """Whether a name is one of a segment's file, as written or sealed."""
+    _, _, suffix = name.rpartition(".")
+    return suffix == "seg" or (len(suffix) == 3 and suffix[:2] == "sl" and suffix[2].isdigit())
+
+
+def is_unfinished(name: str) -> bool:
+    """Whether a name is that of a sealed file that was being written."""
+    return name.endswith(".new") and is_segment(name.removesuffix(".new"))
+
+
+def level_of(name: str) -> int:
+    """Level that a segment's name tells."""
+    return int(name[-1]) if name[-1:].isdigit() else 0
 
 
 def generation_of(name: str) -> int | None:
     """Generation that a name tells, or None for a foreign name."""
     stem, _, suffix = name.partition(".")
-    if suffix not in {"seg", "free"} or len(stem) != 16:
+    if len(stem) != 16 or not (suffix == "free" or is_segment("." + suffix)):
         return None
     try:
         return int(stem, 16)
@@ -150,12 +170,12 @@ def parse_header(name: str, data: bytes) -> Segment | None:
         return None
     if zlib.crc32(data[: _HEADER.size]) != _U32.unpack_from(data, _HEADER.size)[0]:
         return None
-    _, version, checksum, _, uuid, generation, first, created, size_bytes = _HEADER.unpack_from(data)
+    _, version, checksum, level, uuid, generation, first, created, size_bytes = _HEADER.unpack_from(data)
     if version > FORMAT:
         raise FutureFormat(name, version=version, known=FORMAT)
     if checksum not in KINDS:
         return None
-    return Segment(name, uuid, generation, first, created, size_bytes, checksum)
+    return Segment(name, uuid, generation, first, created, size_bytes, checksum, level=level)
 
 
 def encode_base(segment: Segment, *, preamble: Iterable[tuple[int, bytes]], marks: Mapping[str, bytes]) -> bytes:

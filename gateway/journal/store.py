@@ -14,7 +14,7 @@ from typing import Final
 from gateway.journal.disk import Disk, File
 from gateway.journal.errors import TooLarge
 from gateway.journal.repair import IDENTITY, Opened, write_identity
-from gateway.journal.segment import Segment, encode_base, file_name
+from gateway.journal.segment import Segment, encode_base, file_name, is_unfinished
 
 SPARES: Final = 4  # more free files than this are given back to the file system
 ZEROS_BYTES: Final = 256 * 1024
@@ -29,7 +29,8 @@ class Store:
         self._uuid, self._checksum, self._generation = opened.uuid, checksum, opened.generation
         self._file: File | None = opened.file
         self._free = self._sound(opened.free)
-        self._leaving: tuple[Segment, ...] = ()
+        self._leaving: tuple[Segment, ...] = tuple(opened.spent)
+        self.twins = len(opened.spent)
         self._base = b""
         self._named = False
         self._mutex = threading.Lock()  # `drop` runs on the event loop, the rest in the commit's thread
@@ -109,6 +110,12 @@ class Store:
             self.segments = tuple(other for other in self.segments if other is not segment)
             self._leaving = (*self._leaving, segment)
 
+    def replace(self, old: Segment, new: Segment) -> None:
+        """A segment written anew takes the place of the old one, whose file goes with the next `release`."""
+        with self._mutex:
+            self.segments = tuple(new if one is old else one for one in self.segments)
+            self._leaving = (*self._leaving, old)
+
     def _left(self, segment: Segment) -> None:
         with self._mutex:
             self._leaving = tuple(other for other in self._leaving if other is not segment)
@@ -124,7 +131,7 @@ class Store:
         while self._leaving:
             segment = self._leaving[0]
             with contextlib.suppress(OSError):
-                if len(self._free) < SPARES and _has_size(self._disk, segment.name, self.segment_bytes):
+                if self._fit_to_recycle(segment):
                     spare = segment.name.replace(".seg", ".free")
                     self._disk.rename(segment.name, spare)
                     self._free.append(spare)
@@ -134,6 +141,10 @@ class Store:
                 self._left(segment)
                 continue
             return
+
+    def _fit_to_recycle(self, segment: Segment) -> bool:
+        sealed = segment.level or len(self._free) >= SPARES
+        return not sealed and _has_size(self._disk, segment.name, self.segment_bytes)
 
     def prepare(self) -> None:
         """Make the next file ahead, once the present one is half full: zeroing takes long, and a commit should not.
@@ -153,8 +164,8 @@ class Store:
     def _sound(self, spares: list[str]) -> list[str]:
         """Of the spare files those of the right size; the others are removed."""
         sound = [name for name in spares if _has_size(self._disk, name, self.segment_bytes)]
-        for name in {*spares} - {*sound[:SPARES]}:
-            with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):
+            for name in [*({*spares} - {*sound[:SPARES]}), *filter(is_unfinished, self._disk.names())]:
                 self._disk.remove(name)
         return sound[:SPARES]
 

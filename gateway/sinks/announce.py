@@ -45,9 +45,10 @@ def device_meta(site: Site, series: Series, *, points: Sequence[str] = ("*",)) -
         form[word] = about.get(word, {"n": number, "name": about.get("name", {})})
     if series.every_ms is not None:
         form["every_s"] = series.every_ms / 1000
-    limits = about.get("limits")
+    limits, curves = about.get("limits"), about.get("calibration")
     form["points"] = {
         point.name: _point(point, limits.get(point.name, {}) if isinstance(limits, Mapping) else {})
+        | ({"calibration": curves[point.name]} if isinstance(curves, Mapping) and point.name in curves else {})
         for point in series.points
         if chosen(point.name, points)
     }

@@ -122,7 +122,7 @@ class HttpSink:
     async def send(self, parcels: Sequence[Parcel]) -> None:
         """Encode and queue; waits while the window is full."""
         for parcel in parcels:
-            while self._held >= WINDOW and self._down is None:
+            while self._held >= self.window and self._down is None:
                 self._room.clear()
                 self._wake.set()
                 await self._room.wait()
@@ -195,7 +195,7 @@ class HttpSink:
 
     def _give(self, position: int, fate: Fate, reason: str) -> None:
         self._held -= 1
-        if self._held < WINDOW:
+        if self._held < self.window:
             self._room.set()
         self._settle(position, fate, reason)
 

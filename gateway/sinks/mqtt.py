@@ -11,7 +11,6 @@ import contextlib
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
-from urllib.parse import urlsplit
 
 import paho.mqtt.client as paho
 from paho.mqtt.packettypes import PacketTypes
@@ -19,14 +18,14 @@ from paho.mqtt.properties import Properties
 
 from gateway.clock import Clock
 from gateway.config import Sink as Options
-from gateway.config.duration import seconds
 from gateway.reading import LENGTHS_S
 from gateway.record import Record
 from gateway.sinks import UNFIT, Fate, Parcel, Settle, SinkDown, Site, announce
-from gateway.sinks.credentials import Files, read
+from gateway.sinks.credentials import Files
+from gateway.sinks.mqtt_dial import PROTOCOLS, ClosedEarly, ProtocolRefused, Will, dial
 from gateway.sinks.mqtt_outbox import WINDOW, Message, Outbox
 from gateway.sinks.mqtt_reasons import puback
-from gateway.sinks.mqtt_session import ClosedEarly, Dial, ProtocolRefused, Session
+from gateway.sinks.mqtt_session import Session
 from gateway.sinks.payload import Payload
 from gateway.sinks.senml import SenML
 from gateway.sinks.topics import Topics
@@ -36,7 +35,6 @@ BIRTH_S: Final = 15.0
 SHUT_TIMES: Final = 3
 GOODBYE_S: Final = 2.0
 LISTEN_S: Final = 5.0  # how long retained metas of removed devices are looked for
-PROTOCOLS: Final = {"auto": (paho.MQTTv5, paho.MQTTv311), "5": (paho.MQTTv5,), "3.1.1": (paho.MQTTv311,)}
 
 
 class MqttSink:
@@ -144,22 +142,11 @@ class MqttSink:
         return f"the broker refuses {', '.join(refused[:3])}" if refused else ""
 
     async def _connect(self, url: str, protocol: int, *, settle: Settle) -> None:
-        parts = urlsplit(url)
-        tls = parts.scheme == "mqtts"
-        card = await asyncio.to_thread(read, self._config, self._files, tls=tls)
-        dial = Dial(
-            host=parts.hostname or "",
-            port=parts.port or (8883 if tls else 1883),
-            protocol=protocol,
-            client_id=self._client_id,
-            keepalive_s=max(2, round(seconds(self._config.keepalive))),
-            will_topic=self._topics.status,
-            will=announce.status(self._site, state="offline"),
-            tls=card.tls,
-            username=card.username,
-            password=card.secret,
-        )
-        session = Session(dial)
+        will = Will(self._topics.status, announce.status(self._site, state="offline"))
+        called = await dial(
+            url, protocol, config=self._config, files=self._files, client_id=self._client_id, will=will
+        )  # fmt: skip
+        session = Session(called)
         session.on_message = self._heard
         try:
             welcome = await session.connect()

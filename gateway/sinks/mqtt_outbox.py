@@ -19,8 +19,9 @@ from typing import Final
 from paho.mqtt.properties import Properties
 
 from gateway.sinks import Fate, Settle
+from gateway.sinks.mqtt_dial import Welcome
 from gateway.sinks.mqtt_reasons import TOO_LARGE, Act, Refusal, Verdict, puback
-from gateway.sinks.mqtt_session import Session, Welcome
+from gateway.sinks.mqtt_session import Session
 
 LOG: Final = logging.getLogger("citygate.sink.mqtt")
 WINDOW: Final = 256  # parcels in our hands; in flight are at most IN_FLIGHT and what the broker allows

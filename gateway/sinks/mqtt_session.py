@@ -12,7 +12,6 @@ import socket
 import ssl
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 import paho.mqtt.client as paho
@@ -24,53 +23,16 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from gateway.sinks import SinkDown
 from gateway.sinks.mqtt_client import TidyClient
+from gateway.sinks.mqtt_dial import ClosedEarly, Dial, ProtocolRefused, Welcome
 from gateway.sinks.mqtt_reasons import CONNACK, DISCONNECT, Refusal
 
 DIAL_S: Final = 10.0  # TCP and TLS
 CONNACK_S: Final = 15.0
-WILL_DELAY_S: Final = 20
-SESSION_S: Final = 30  # longer than the will's delay, or the session's end would send the will at once (3.1.2.5)
+SESSION_MORE_S: Final = 10  # than the will's delay, or the session's end would send the will at once (3.1.2.5)
 MAX_INBOUND_BYTES: Final = 262_144
 TICK_S: Final = 1.0
 _QUICKACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)
 _HOSTILE: Final = (ValueError, KeyError, IndexError, AssertionError, struct.error, MQTTException, OSError)
-
-
-@dataclass(frozen=True, slots=True)
-class Dial:
-    """Where to connect, as whom, and the will (retained, QoS 1). `protocol`: 5 or 4 (3.1.1)."""
-
-    host: str
-    port: int
-    protocol: int
-    client_id: str
-    keepalive_s: int
-    will_topic: str
-    will: bytes
-    tls: ssl.SSLContext | None = field(default=None, repr=False)
-    username: str | None = None
-    password: str | None = field(default=None, repr=False)
-
-    @property
-    def where(self) -> str:
-        """The endpoint, for messages."""
-        return f"{self.host}:{self.port}"
-
-
-@dataclass(frozen=True, slots=True)
-class Welcome:
-    """What the broker announced. Packet sizes in bytes; 0 is no limit."""
-
-    receive_maximum: int
-    maximum_packet_size: int
-
-
-class ProtocolRefused(SinkDown):
-    """The broker does not speak this version of the protocol; an older one may do."""
-
-
-class ClosedEarly(SinkDown):
-    """The connection was closed before any answer to CONNECT: an old broker, or one that is just starting."""
 
 
 class Session:
@@ -104,11 +66,11 @@ class Session:
         client.username_pw_set(dial.username, dial.password)
         if dial.tls is not None:
             client.tls_set_context(dial.tls)
-        will = None
-        if five:
-            will = Properties(PacketTypes.WILLMESSAGE)  # type: ignore[no-untyped-call]
-            will.WillDelayInterval = WILL_DELAY_S
-        client.will_set(dial.will_topic, dial.will, qos=1, retain=True, properties=will)
+        will, later = dial.will, None
+        if five and will.delay_s:
+            later = Properties(PacketTypes.WILLMESSAGE)  # type: ignore[no-untyped-call]
+            later.WillDelayInterval = will.delay_s
+        client.will_set(will.topic, will.payload, qos=1, retain=will.retain, properties=later)
         client.on_socket_close = self._detach
         client.on_socket_register_write = self._want_write
         client.on_socket_unregister_write = self._no_write
@@ -148,14 +110,14 @@ class Session:
             raise SinkDown(f"{self.dial.where}: cannot connect: {reason}", code="CG-MQT-01") from None
 
     def _connect_blocking(self) -> None:
-        properties = None
+        properties, delay_s = None, self.dial.will.delay_s
         if self.dial.protocol == paho.MQTTv5:
             properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-            properties.SessionExpiryInterval = SESSION_S
+            properties.SessionExpiryInterval = delay_s + SESSION_MORE_S if delay_s else 0
             properties.ReceiveMaximum = 20
             properties.MaximumPacketSize = MAX_INBOUND_BYTES
-        # Not a clean start: that would end the old session and so send its will, although we are back.
-        clean: Any = False if self.dial.protocol == paho.MQTTv5 else paho.MQTT_CLEAN_START_FIRST_ONLY
+        # A clean start would end the old session and so send its delayed will, although we are back.
+        clean: Any = not delay_s if self.dial.protocol == paho.MQTTv5 else paho.MQTT_CLEAN_START_FIRST_ONLY
         self._client.connect(
             self.dial.host, self.dial.port, self.dial.keepalive_s, clean_start=clean, properties=properties
         )
@@ -245,9 +207,17 @@ class Session:
     def _on_message(self, _client: paho.Client, _data: object, message: paho.MQTTMessage) -> None:
         self.on_message(message.topic, bytes(message.payload), bool(message.retain))
 
-    def publish(self, topic: str, payload: bytes, *, retain: bool, properties: Properties | None) -> int:
-        """Hand one QoS 1 message over; the packet id whose PUBACK will come."""
-        return self._client.publish(topic, payload, qos=1, retain=retain, properties=properties).mid
+    def publish(
+        self, topic: str, payload: bytes, *, retain: bool = False, properties: Properties | None = None, qos: int = 1
+    ) -> int:
+        """Hand one message over; at QoS 1, the packet id whose PUBACK will come."""
+        return self._client.publish(topic, payload, qos=qos, retain=retain, properties=properties).mid
+
+    def flush(self) -> bool:
+        """Write now what the socket takes; whether that was everything."""
+        if self.down is None and self._client.want_write():
+            self._writable()
+        return self.down is None and not self._client.want_write()
 
     def subscribe(self, topic: str) -> None:
         """Ask for a topic of our own, without our own live messages where the protocol can say so."""

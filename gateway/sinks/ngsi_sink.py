@@ -27,6 +27,7 @@ _ENCODE: Final = msgspec.json.Encoder().encode
 class NgsiSink(HttpSink):
     """One context broker, or several urls of it, tried in turn. `token_file` is sent as a bearer token."""
 
+    window = 4 * BATCH_ENTITIES
     codes = Codes(away="CG-NGS-01", door="CG-NGS-02", address="CG-NGS-03", less="CG-NGS-04", tls="CG-NGS-05")
 
     def __init__(self, name: str, *, config: Options, site: Site, files: Files) -> None:

@@ -19,12 +19,10 @@ def make_sink(
     Raises:
         ValueError: an option does not fit (`check` finds it first).
     """
-    files = Files() if loaded is None else _guarded(name, loaded)
+    files = Files() if loaded is None else guarded(name, loaded)
     time = clock or SystemClock("kernel" if loaded is None else loaded.config.clock.trust)
-    if config.kind == "mqtt":
-        from gateway.sinks.mqtt import MqttSink  # noqa: PLC0415 - paho only where there is such a sink
-
-        return MqttSink(name, config=config, site=site, clock=time, files=files)
+    if config.kind in {"mqtt", "sparkplug"}:
+        return _broker(name, config, site=site, files=files, clock=time, loaded=loaded)
     if config.kind == "influxdb":
         from gateway.sinks.influx import InfluxSink  # noqa: PLC0415 - HTTP only where there is such a sink
 
@@ -33,14 +31,8 @@ def make_sink(
         from gateway.sinks.ngsi_sink import NgsiSink  # noqa: PLC0415 - HTTP only where there is such a sink
 
         return NgsiSink(name, config=config, site=site, files=files)
-    if config.kind == "file" and config.format == "prometheus":
-        from gateway.sinks.textfile import TextfileSink  # noqa: PLC0415
-
-        return TextfileSink(name, config=config, site=site)
     if config.kind == "file":
-        from gateway.sinks.file import FileSink  # noqa: PLC0415
-
-        return FileSink(name, config=config, site=site)
+        return _file(name, config, site)
     if config.kind == "memory":
         from gateway.sinks.memory import MemorySink  # noqa: PLC0415
 
@@ -48,7 +40,29 @@ def make_sink(
     raise ValueError(f"sink.{name}: no sink of kind {config.kind!r} is built in")
 
 
-def _guarded(name: str, loaded: Loaded) -> Files:
+def _broker(name: str, config: Options, *, site: Site, files: Files, clock: Clock, loaded: Loaded | None) -> Sink:
+    """The sinks that speak MQTT: paho is imported only where there is one."""
+    if config.kind == "mqtt":
+        from gateway.sinks.mqtt import MqttSink  # noqa: PLC0415
+
+        return MqttSink(name, config=config, site=site, clock=clock, files=files)
+    from gateway.sinks.sparkplug import SparkplugSink  # noqa: PLC0415
+
+    memory = None if loaded is None else Path(loaded.config.gateway.state_dir) / f"sparkplug-{name}.count"
+    return SparkplugSink(name, config=config, site=site, clock=clock, files=files, memory=memory)
+
+
+def _file(name: str, config: Options, site: Site) -> Sink:
+    if config.format == "prometheus":
+        from gateway.sinks.textfile import TextfileSink  # noqa: PLC0415
+
+        return TextfileSink(name, config=config, site=site)
+    from gateway.sinks.file import FileSink  # noqa: PLC0415
+
+    return FileSink(name, config=config, site=site)
+
+
+def guarded(name: str, loaded: Loaded) -> Files:
     """The loader's own rules for files: credentials directory first, then beside the config, modes checked."""
 
     def place(text: str, key: str) -> Path:

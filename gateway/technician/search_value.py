@@ -16,7 +16,7 @@ from typing import Final
 SCALES: Final = (1.0, 0.1, 0.01, 0.001, 10.0, 100.0, 1000.0)
 FORMATS: Final = {"u16": "H", "s16": "h", "f32": "f", "u32": "I", "s32": "i", "f64": "d", "u64": "Q", "s64": "q"}
 ORDERS: Final = ("ABCD", "CDAB", "BADC", "DCBA")
-_SIZE: Final = {"H": 1, "h": 1, "f": 2, "I": 2, "i": 2, "d": 4, "Q": 4, "q": 4}
+SIZE: Final = {"H": 1, "h": 1, "f": 2, "I": 2, "i": 2, "d": 4, "Q": 4, "q": 4}
 _PLAIN: Final = {scale: rank for rank, scale in enumerate((1.0, 0.1, 0.01, 0.001, 1000.0, 100.0, 10.0))}
 
 
@@ -54,8 +54,8 @@ def places(
     for table, first, data in blocks:
         for offset in range(len(data) // 2):
             for kind, code in FORMATS.items():
-                for order in ORDERS if _SIZE[code] > 1 else ORDERS[:1]:
-                    raw = _raw(data, offset, code=code, order=order)
+                for order in ORDERS if SIZE[code] > 1 else ORDERS[:1]:
+                    raw = raw_number(data, offset, code=code, order=order)
                     if raw is None or not _sensible(raw, kind):
                         continue
                     point, own = known.get((table, first + offset, kind, order), ("", 0.0))
@@ -67,9 +67,10 @@ def places(
     return sorted(found.values(), key=lambda place: _rank(place, value))
 
 
-def _raw(data: bytes, offset: int, *, code: str, order: str) -> float | None:
-    part = data[2 * offset : 2 * (offset + _SIZE[code])]
-    if len(part) < 2 * _SIZE[code]:
+def raw_number(data: bytes, offset: int, *, code: str, order: str) -> float | None:
+    """The number at register `offset` of `data` as struct format `code` in a word order; None where it is none."""
+    part = data[2 * offset : 2 * (offset + SIZE[code])]
+    if len(part) < 2 * SIZE[code]:
         return None
     words = [part[at : at + 2] for at in range(0, len(part), 2)]
     if order in {"CDAB", "DCBA"}:

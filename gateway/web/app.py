@@ -1,4 +1,4 @@
-"""The page's addresses (starlette). Everything is read-only; `guard` stands in front."""
+"""The page's addresses (starlette). All are read-only but `/setup/` (`setup`); `guard` stands in front."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from starlette.routing import Route
 from gateway.clock import Clock, rfc3339
 from gateway.web import export, metrics, page
 from gateway.web.labels import times_ms
+from gateway.web.outline import Ring
 from gateway.web.picture import Picture
+from gateway.web.setup import Setup
 from gateway.web.source import NoHistory, Source
 from gateway.web.stream import Stream
 
@@ -55,12 +57,13 @@ def assets(folder: Path = STATIC) -> dict[str, Asset]:
 class Pages:
     """The answers. `guard_counts` tells the refused requests by status, for the metrics."""
 
-    def __init__(self, *, picture: Picture, source: Source, stream: Stream, clock: Clock) -> None:
+    def __init__(self, *, picture: Picture, source: Source, stream: Stream, clock: Clock, outline: list[Ring]) -> None:
         self.guard_counts: Callable[[], Mapping[int, int]] = dict
         self._picture = picture
         self._source = source
         self._stream = stream
         self._clock = clock
+        self._outline = outline
         self._assets = assets()
 
     def app(self) -> Starlette:
@@ -68,9 +71,10 @@ class Pages:
         found = {
             "/": self.front, "/events": self.events, "/static/{name}": self.static, "/api/snapshot": self.snapshot,
             "/api/device": self.device, "/api/history": self.history, "/export/{name}": self.exported,
-            "/metrics": self.metrics, "/healthz": self.healthz, "/readyz": self.readyz,
+            "/api/outline": self.outline_, "/metrics": self.metrics, "/healthz": self.healthz, "/readyz": self.readyz,
         }  # fmt: skip
         made = Starlette(routes=[Route(path, answer, methods=["GET"]) for path, answer in found.items()])
+        made.router.routes.append(Route("/setup/{what}", Setup(self._source).answer, methods=["POST"]))
         made.router.redirect_slashes = False
         return made
 
@@ -146,6 +150,10 @@ class Pages:
         if name == "dictionary.json":
             return _json(export.dictionary(self._picture))
         return _none()
+
+    async def outline_(self, _request: Request) -> Response:
+        """The city's outline for the map."""
+        return _json({"rings": self._outline})
 
     async def metrics(self, _request: Request) -> Response:
         """Prometheus, text format 0.0.4."""

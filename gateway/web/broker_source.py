@@ -21,7 +21,7 @@ import msgspec
 from gateway.clock import Clock, rfc3339
 from gateway.web.labels import times_ms
 from gateway.web.picture import Picture
-from gateway.web.source import NoHistory
+from gateway.web.source import NoHistory, NoSteering
 
 AGAIN_S: Final = 2.0
 BEHIND_MAX: Final = 20_000  # messages taken by the library and not yet by us
@@ -167,6 +167,10 @@ class BrokerSource:
     async def history(self, gateway: str, *, question: Mapping[str, Any]) -> dict[str, Any]:
         """The broker keeps none. Raises `NoHistory`, always."""
         raise NoHistory("a broker keeps no history; look into the database")
+
+    async def steer(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """A city is looked at from here, not changed. Raises `NoSteering`, always."""
+        raise NoSteering("set a gateway up on its own page")
 
 
 def _text(value: object) -> str:

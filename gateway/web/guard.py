@@ -1,7 +1,8 @@
 """What stands in front of every request: host, origin, method, size, rate, credentials; and the answers' headers.
 
 ASGI middleware without a framework, so that nothing is parsed before it is allowed. Rules: faults.md 2.9 of the design
-(DNS rebinding, cross-site requests, slow and big requests). No request changes anything: only GET and HEAD exist.
+(DNS rebinding, cross-site requests, slow and big requests). GET and HEAD change nothing; a POST goes to `/setup/`
+alone, as JSON of our own page, and there the daemon asks for its permit.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 PATH_MAX: Final = 2048
 HEADERS_MAX: Final = 100
 HEADERS_MAX_BYTES: Final = 16_384
+BODY_MAX: Final = 2048
+CHANGES: Final = "/setup/"
 PEERS_MAX: Final = 4096
 CSP: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -96,11 +99,15 @@ class Guard:
             raise Refused(505, "HTTP/1.1 is spoken here")
         headers = _headers(scope)
         self._host(headers)
-        if scope["method"] not in {"GET", "HEAD"}:
-            raise Refused(405, "only GET and HEAD are served here", ((b"allow", b"GET, HEAD"),))
+        changing = scope["path"].startswith(CHANGES)
+        if scope["method"] not in ({"POST"} if changing else {"GET", "HEAD"}):
+            allowed = b"POST" if changing else b"GET, HEAD"
+            raise Refused(405, f"only {allowed.decode()} is served here", ((b"allow", allowed),))
         if len(scope.get("raw_path") or scope["path"]) + len(scope["query_string"]) > PATH_MAX:
             raise Refused(414, "this address is too long")
-        if headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
+        if changing:
+            _change(headers)
+        elif headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
             raise Refused(413, "a request with a body is not taken")
         if not scope["path"].isprintable() or "\\" in scope["path"] or ".." in scope["path"]:
             raise Refused(400, "this address is not one of ours")
@@ -155,6 +162,19 @@ class Guard:
             raise Refused(401, "name and password are needed", ((b"www-authenticate", realm),))
 
 
+def _change(headers: Mapping[str, str]) -> None:
+    """A change is a small JSON body that names its origin: no form of another site can send one unasked."""
+    length = headers.get("content-length", "")
+    if "transfer-encoding" in headers or not (length.isascii() and length.isdigit()):
+        raise Refused(411, "the length of the body is needed")
+    if len(length) > 6 or int(length) > BODY_MAX:
+        raise Refused(413, "this body is too long")
+    if headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
+        raise Refused(415, "changes are JSON")
+    if "origin" not in headers or headers.get("sec-fetch-site", "same-origin") != "same-origin":
+        raise Refused(403, "changes are asked for by our own page alone")
+
+
 def _headers(scope: Scope) -> dict[str, str]:
     """Names to values; a header that must stand once and stands twice refuses the request."""
     given = scope["headers"]
@@ -173,7 +193,7 @@ async def _tell(refused: Refused, send: Send) -> None:
     body = f"{refused.fact}\n".encode()
     headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode())]
     headers += [*refused.headers, (b"cache-control", b"no-store")]
-    if refused.status in {400, 413, 429, 431, 505}:
+    if refused.status in {400, 403, 405, 411, 413, 415, 429, 431, 505}:
         headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": refused.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

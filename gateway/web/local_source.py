@@ -11,11 +11,12 @@ from typing import Any, Final
 from gateway.clock import Clock, rfc3339
 from gateway.local import ask, subscribe
 from gateway.web.picture import Picture
-from gateway.web.source import NoHistory
+from gateway.web.source import NoHistory, NoSteering
 
 AGAIN_S: Final = 0.5
 HEALTH_S: Final = 5.0
 SILENT_S: Final = 12.0  # the subscription brings health every 30 s at the least, our own question every 5 s
+STEER_S: Final = 150.0  # longer than the longest tool of the daemon's desk
 BACK_MS: Final = 26 * 3_600_000
 _HEALTH: Final = ("uptime_s", "clock", "buses", "sinks", "disk_free", "rss", "temp")
 
@@ -113,6 +114,16 @@ class LocalSource:
             raise NoHistory(str(error) or "the daemon does not answer") from None
         if "error" in answer:
             raise NoHistory(str(answer["error"].get("fact", "")))
+        return answer
+
+    async def steer(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """The daemon's answer. Raises `NoSteering` where it refuses or is away."""
+        try:
+            answer = await ask(self._path, request, timeout_s=STEER_S)
+        except (OSError, TimeoutError) as error:
+            raise NoSteering(str(error) or "the daemon does not answer") from None
+        if "error" in answer:
+            raise NoSteering(str(answer["error"].get("fact", "")))
         return answer
 
 

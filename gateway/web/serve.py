@@ -19,6 +19,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from gateway.clock import Clock, SystemClock
 from gateway.web.app import Pages
 from gateway.web.guard import Guard, Rules
+from gateway.web.outline import Ring
 from gateway.web.picture import Picture
 from gateway.web.source import Source
 from gateway.web.stream import Stream
@@ -39,6 +40,7 @@ class Listen:
     certificate: Path | None = None
     key: Path | None = None
     secret: bytes = b""
+    outline: tuple[Ring, ...] = ()
 
     @property
     def loopback(self) -> bool:
@@ -119,7 +121,7 @@ def make(source: Source, listen: Listen, *, clock: Clock | None = None) -> tuple
     clock = clock or SystemClock("system")
     picture = Picture()
     stream = Stream(picture, clock=clock, mark=secrets.token_hex(4))
-    pages = Pages(picture=picture, source=source, stream=stream, clock=clock)
+    pages = Pages(picture=picture, source=source, stream=stream, clock=clock, outline=list(listen.outline))
     hosts = LOOPBACK | {listen.address.lower()} | {host.lower() for host in listen.hosts}
     rules = Rules(hosts, listen.port, secure=listen.certificate is not None, secret=listen.secret)
     guard = Guard(pages.app(), rules, mono_s=lambda: clock.mono_ns() / 1e9)

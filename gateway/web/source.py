@@ -12,6 +12,10 @@ class NoHistory(Exception):
     """The source cannot look back, or not now; the text says why."""
 
 
+class NoSteering(Exception):
+    """The source takes no changes, or not this one; the text says why."""
+
+
 class Source(Protocol):
     """Fills a picture for as long as it runs, comes back by itself after an outage, and answers for the past."""
 
@@ -23,4 +27,11 @@ class Source(Protocol):
 
         Raises:
             NoHistory: there is no looking back.
+        """
+
+    async def steer(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """The daemon's answer to a change (`gateway.desk`).
+
+        Raises:
+            NoSteering: nothing can be changed from here, or it was refused.
         """

@@ -12,16 +12,17 @@ from typing import Final, TypeAlias
 
 import numpy as np
 
-from gateway.indicators import wind
+from gateway.indicators import traffic, wind
 from gateway.reading import Indicator, Series
 from gateway.window.finish import deltas, quantile
-from gateway.window.piece import Floats, Layout, Piece
+from gateway.window.piece import Floats, Ints, Layout, Piece
 
 Columns: TypeAlias = Callable[[Floats], Floats]
 Figures: TypeAlias = Callable[[float, list[float]], tuple[Indicator, ...]]
 REGISTERS: Final = ("energy_import", "energy_total")
 BLOCK_MS: Final = 900_000
 EDGE_MS: Final = 5_000
+CLASSES: Final = 16  # FHWA has 13, detectors up to 8 and a 0 for what they could not tell
 SOUND: Final = ("noise_leq", "noise_level")
 
 
@@ -42,6 +43,11 @@ def derived(series: Series) -> tuple[Derived, ...]:
         found.append(_wind(place["wind_speed"], place["wind_direction"]))
     if "speed" in place and series.kind == "traffic":
         found.append(_speed(place["speed"], place.get("vehicle_count")))
+    if series.kind == "traffic" and series.every_ms is None:  # each record is one vehicle
+        if "length" in place:
+            found.append(_lengths(place["length"]))
+        if "vehicle_class" in place:
+            found.append(_classes(place["vehicle_class"]))
     found += [_sound(place[name], name) for name in SOUND if name in place]
     return tuple(found)
 
@@ -73,6 +79,34 @@ def _speed(speed: int, count: int | None) -> Derived:
         return (Indicator("speed_space_mean", sums[0] / sums[1], "harmonic-mean"),)
 
     return Derived(2, columns, figures)
+
+
+def _lengths(length: int) -> Derived:
+    def columns(rows: Floats) -> Floats:
+        return _one_hot(np.searchsorted(traffic.LENGTH_LIMITS_M, rows[:, length], side="right"), rows[:, length], 4)
+
+    def figures(_n: float, sums: list[float]) -> tuple[Indicator, ...]:
+        pairs = zip(traffic.LENGTH_BINS, sums, strict=True)
+        return tuple(Indicator(f"length_{name}", count, "length-2.0/6.6/14.9m") for name, count in pairs)
+
+    return Derived(4, columns, figures)
+
+
+def _classes(of: int) -> Derived:
+    def columns(rows: Floats) -> Floats:
+        number = np.where((rows[:, of] >= 0) & (rows[:, of] < CLASSES), rows[:, of], np.nan)
+        return _one_hot(np.nan_to_num(number).astype(np.int64), number, CLASSES)
+
+    def figures(_n: float, sums: list[float]) -> tuple[Indicator, ...]:
+        return tuple(Indicator(f"class_{k}", count, "detector-class") for k, count in enumerate(sums) if count)
+
+    return Derived(CLASSES, columns, figures)
+
+
+def _one_hot(place: Ints, values: Floats, width: int) -> Floats:
+    """A one in the column that each row belongs to; NaN where the value is not known."""
+    hot = place[:, None] == np.arange(width)
+    return np.where(np.isnan(values)[:, None], np.nan, hot.astype(np.float64))
 
 
 def _sound(level: int, name: str) -> Derived:

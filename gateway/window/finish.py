@@ -114,7 +114,7 @@ def codes(piece: Piece) -> tuple[tuple[int, ...], ...]:
     """Per point, the codes of its inputs that were not good, worst first."""
     if not piece.mask.any():
         return ((),) * len(piece.mask)
-    return tuple(codes_of(mask) if mask else () for mask in piece.mask.tolist())
+    return tuple(map(codes_of, piece.mask.tolist()))
 
 
 def filled(times: Ints, *, start_ms: int, every_ms: int) -> int:

@@ -47,6 +47,14 @@ class Level:
         if earlier is not None:
             self.before[start] = earlier
 
+    def seal(self, from_ms: int, grid: Grid) -> None:
+        """Take all windows that began before `from_ms` for issued, too long ago to be amended."""
+        known = self.held.keys() | self.waiting | self.revs.keys()
+        for start in sorted(start for start in known if start < from_ms):
+            self.done.add(start, grid.window(start, self.length_s)[1])
+            self.waiting.discard(start)
+            self.revs.pop(start, None)
+
     def forget(self, starts: set[int]) -> None:
         """Let go of windows that can change no more; the newest stays, the next one's counters begin there."""
         newest = max(self.held, default=None)

@@ -23,8 +23,6 @@ Ints: TypeAlias = NDArray[np.int64]
 _Number = TypeVar("_Number", np.float64, np.int64)
 _EMPTY: Final[Floats] = np.zeros(0)
 _ORDER: Final = tuple(sorted((code for code in Code if code), reverse=True))  # worst first
-_BIT: Final = np.zeros(256, dtype=np.uint32)
-_BIT[list(_ORDER)] = [1 << index for index in range(len(_ORDER))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +116,12 @@ def codes_of(mask: int) -> tuple[int, ...]:
 
 def mask_of(codes: NDArray[np.uint8]) -> NDArray[np.uint32]:
     """Which codes other than good stand in each column."""
-    if not codes.any():
-        return np.zeros(codes.shape[1], dtype=np.uint32)
-    return np.asarray(np.bitwise_or.reduce(_BIT[codes], axis=0), dtype=np.uint32)
+    mask = np.zeros(codes.shape[1], dtype=np.uint32)
+    there = codes.tobytes()
+    for index, code in enumerate(_ORDER):
+        if code in there:
+            mask[(codes == code).any(axis=0)] |= 1 << index
+    return mask
 
 
 def counted(values: Floats, codes: NDArray[np.uint8]) -> Floats:
@@ -129,7 +130,7 @@ def counted(values: Floats, codes: NDArray[np.uint8]) -> Floats:
     if codes.any():
         out |= codes >= FIRST_BAD
     if out.any():
-        values[out] = np.nan
+        np.copyto(values, np.nan, where=out)
     return values
 
 
@@ -177,10 +178,12 @@ def _moments(rows: Floats, n: Ints, *, whole: bool) -> tuple[Floats, Floats]:
         mean = rows.mean(axis=0)
         away = rows - mean
     else:
+        none = np.isnan(rows)
+        away = np.where(none, 0.0, rows)
         with np.errstate(invalid="ignore"):
-            mean = np.where(np.isnan(rows), 0.0, rows).sum(axis=0) / n
-        away = rows - mean
-        away[np.isnan(away)] = 0.0
+            mean = away.sum(axis=0) / n
+        away -= mean
+        np.copyto(away, 0.0, where=none)
     return mean, np.einsum("ij,ij->j", away, away)
 
 

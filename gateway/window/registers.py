@@ -1,4 +1,8 @@
-"""Running registers: what a fall means. A rollover at a known modulus goes on counting; anything else is a reset."""
+"""Running registers: what a fall and a leap mean.
+
+A rollover at a known modulus goes on counting; any other fall is a reset, and a rise faster than the register can go up
+(gateway.rises) a meter that was replaced or set: the difference is not known.
+"""
 
 from __future__ import annotations
 
@@ -11,21 +15,21 @@ from numpy.typing import NDArray
 
 from drivers.points import Point
 from drivers.profile import Profile, where
+from gateway.rises import LAG_S, SLACK, fastest
 
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
 NEAR_TOP: Final = 0.9  # of the modulus
-SLACK: Final = 1.2
-PER_S: Final = {"kWh": 3.0, "kvarh": 3.0, "kVAh": 3.0, "1": 5.0, "mm": 0.1, "h": 1 / 3600}
-"""The fastest that a register of this unit rises, per s: 10.8 MW, 5 vehicles a second, 6 mm of rain a minute."""
 BITS: Final = {"u16": 16, "u32": 32}
+RATED: Final = "rated_kw"
+"""Key beside the points' moduli: the largest power of the circuit, in kW (the device's option)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Registers:
     """The counters of a series.
 
-    `modulus` is one more than the largest value, in the point's unit (NaN: not known); `per_s` the fastest rise.
+    `modulus` is one more than the largest value, in the point's unit; `per_s` the fastest rise (NaN: not known).
     """
 
     modulus: Floats
@@ -33,24 +37,26 @@ class Registers:
 
     @classmethod
     def of(cls, counters: list[Point], moduli: Mapping[str, float]) -> Registers:
-        """From the points that are counters, and the moduli that are known by point name."""
+        """From the points that are counters, and the moduli that are known by point name (see `moduli`)."""
+        rates = [fastest(point, rated_kw=moduli.get(RATED)) for point in counters]
         return cls(
             modulus=np.array([moduli.get(point.name, np.nan) for point in counters]),
-            per_s=np.array([PER_S.get(point.unit, 0.0) for point in counters]),
+            per_s=np.array([np.nan if rate is None else rate for rate in rates]),
         )
 
     def falls(self, before: Floats, after: Floats, *, elapsed_ms: Ints) -> tuple[NDArray[np.bool_], Floats]:
-        """For each step between readings: whether it is a reset, and what a rollover adds to the difference.
+        """For each step between readings: whether it breaks the count, and what a rollover adds to the difference.
 
         A fall is a rollover if it began above 90 % of the modulus and the register could have gone around in the
-        time between (1.2 x its fastest rise). NaN on either side is no fall.
+        time between (1.2 x its fastest rise). NaN on either side is neither fall nor leap.
         """
         fell = after < before
+        leapt = after - before > SLACK * self.per_s * (np.maximum(elapsed_ms, 0) / 1000 + LAG_S)
         if not fell.any():
-            return fell, np.zeros(before.shape)
+            return leapt, np.zeros(before.shape)
         around = self.modulus - before + after
         turned = fell & (before > NEAR_TOP * self.modulus) & (around <= SLACK * self.per_s * elapsed_ms / 1000)
-        return fell & ~turned, np.where(turned, self.modulus, 0.0)
+        return (fell & ~turned) | leapt, np.where(turned, self.modulus, 0.0)
 
 
 def moduli(profile: Profile, part: str = "") -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from math import inf
 from struct import Struct
 from typing import Final
@@ -21,6 +21,8 @@ from gateway.window.quantile import joined, sketch, thinned
 EXACT_ROWS: Final = 4_096  # windows of more polls, and the day, take their percentiles from sketches
 EVENT_MS: Final = 1_000  # for that, streams of events are taken to bring one a second
 HOLD_MS: Final = 600_000  # how long after its longest window a sample can still be amended
+HELD: Final = 2_048  # windows of one length, while the clock keeps stepping
+AHEAD_KEPT: Final = 256  # windows of one length that a clock running ahead has left
 AHEAD_MS: Final = 3_600_000  # a window that begins later than this is of a clock that was stepped back: closed at once
 SILENCE_MS: Final = 86_400_000  # a longer silence between two calls is a step of the clock, not a gap
 NAMES: Final = {seconds: name for name, seconds in LENGTHS_S.items()}
@@ -58,6 +60,7 @@ class Track:
         self._open: dict[int, Buffer] = {}
         self._wake_ms = inf  # nothing is due before
         self._now_ms = 0
+        self._stepped_ms = -HOLD_MS - 1
         self.low = self.high = 0  # the base window that `current` holds; empty when there is none
         self.current = Buffer(self._pack)
 
@@ -208,6 +211,28 @@ class Track:
             else ()
         )
 
+    # --- after a step, and after a start
+
+    def stepped(self, now_ms: int) -> None:
+        """The clock was stepped to `now_ms`: the time between is no silence."""
+        self._stepped_ms, self._wake_ms = now_ms, -inf
+        for level in self._levels:
+            if level.cursor is not None:
+                level.cursor = self._grid.window(now_ms, level.length_s)[0]
+
+    def issued(self, length_s: int, start: int, *, rev: int) -> None:
+        """A window was issued before the start of the gateway, with this revision."""
+        for level in self._levels:
+            if level.length_s == length_s:
+                level.done.add(start, self._grid.window(start, length_s)[1])
+                if start in level.revs:
+                    level.revs[start] = rev
+
+    def seal(self, from_ms: int) -> None:
+        """Windows that began before are not whole here: whatever comes for them is too late."""
+        for level in self._levels:
+            level.seal(from_ms, self._grid)
+
     # --- gaps, and letting go
 
     def _silent(self, level: Level) -> Iterator[Aggregate]:
@@ -241,14 +266,24 @@ class Track:
         )
 
     def _prune(self) -> None:
+        """Let go of what can be issued or amended no more; after a step only once the clock has gone on for a while.
+
+        A clock that was wrong may come back to where it was. What it left ahead waits for the time to come there.
+        """
+        calm = abs(self._now_ms - self._stepped_ms) > HOLD_MS
+        if not calm and all(len(level.revs) <= HELD for level in self._levels):
+            return
         for level in self._levels:
-            known = level.held.keys() | level.revs.keys() | level.before.keys()
-            level.forget({start for start in known if self._over(start, level.top_s)})
-        for start in [start for start in self._rows if self._over(start, self._rows_s)]:
+            level.forget(self._gone(level.held.keys() | level.revs.keys() | level.before.keys(), level.top_s))
+        for start in self._gone(self._rows.keys(), self._rows_s):
             del self._rows[start]
+
+    def _gone(self, starts: Iterable[int], length_s: int) -> set[int]:
+        """Those whose window of `length_s` is over, and of those ahead all but the nearest."""
+        starts = set(starts)
+        ahead = sorted(start for start in starts if self._grid.window(start, length_s)[0] > self._now_ms + AHEAD_MS)
+        return {start for start in starts if self._over(start, length_s)} | set(ahead[AHEAD_KEPT:])
 
     def _over(self, start: int, length_s: int) -> bool:
         """Whether the window of `length_s` that holds `start` can be issued or amended no more."""
-        end = self._grid.window(start, length_s)[1]
-        ahead = self._grid.window(start, self._levels[-1].length_s)[0] > self._now_ms + AHEAD_MS
-        return end + HOLD_MS < self._now_ms or ahead
+        return self._grid.window(start, length_s)[1] + HOLD_MS < self._now_ms

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from gateway.reading import LENGTHS_S, Aggregate, Reading, Series
 from gateway.window.grid import Grid, levels
-from gateway.window.track import Track
+from gateway.window.track import HOLD_MS, Track
 
 _NONE: Final[Mapping[str, Mapping[str, float]]] = {}
 
@@ -22,7 +22,8 @@ class Windows:
     A polled series gives windows with n = 0 while nothing comes, from its first reading on.
 
     After a backward step of the clock a window that was issued is amended when its end has passed again; a window
-    that lies more than an hour ahead of `now_ms` is closed at once. No window is issued twice with one `rev`.
+    that lies more than an hour ahead of `now_ms` is closed at once, and kept until the time comes there. No window is
+    issued twice with one `rev`.
 
     `moduli`: by series id and point name, the modulus of registers where it is known (gateway.window.registers).
     """
@@ -38,6 +39,9 @@ class Windows:
     ) -> None:
         asked = frozenset(LENGTHS_S[length] for length in lengths)
         grid = Grid(zone)
+        self.grace_ms = grace_ms
+        self._grid = grid
+        self._lengths_s = sorted(asked)
         self._tracks = {
             one.id: Track(
                 one,
@@ -85,6 +89,27 @@ class Windows:
         found = [aggregate for track in self._tracks.values() for aggregate in track.close(now_ms)]
         found.sort(key=lambda one: (one.end_ms, LENGTHS_S[one.stream], one.series.id, one.start_ms))
         return found
+
+    def stepped(self, now_ms: int) -> None:
+        """The clock was stepped to `now_ms` (UTC ms): no windows without readings are issued for the time between."""
+        for track in self._tracks.values():
+            track.stepped(now_ms)
+
+    def recall_from(self, newest_ms: int) -> int:
+        """Start (UTC ms) of the oldest window that could still be issued or amended at `newest_ms`."""
+        longest_s = max(self._lengths_s, default=0)
+        return self._grid.window(newest_ms - HOLD_MS, longest_s)[0] if longest_s else newest_ms
+
+    def recalled(self, from_ms: int, issued: Mapping[tuple[str, str, int], int]) -> None:
+        """After readings of before a start were added again: what was issued of them, with its revision.
+
+        `issued` goes by (series id, stream, start). Windows that began before `from_ms` are not whole: no amendments.
+        """
+        for (series, stream, start), rev in issued.items():
+            if series in self._tracks:
+                self._tracks[series].issued(LENGTHS_S[stream], start, rev=rev)
+        for track in self._tracks.values():
+            track.seal(from_ms)
 
     def next_close_ms(self) -> int | None:
         """The earliest time (UTC ms) at which `close` has something to give; None while nothing waits."""

@@ -84,19 +84,19 @@ class Minimal(asyncio.BufferedProtocol):
         return await future
 
 
-async def minimal(port):
+async def minimal(port, outstanding):
     _, protocol = await asyncio.get_running_loop().create_connection(Minimal, "127.0.0.1", port)
     return lambda count: protocol.read(1, 0, count), protocol.transport.abort
 
 
-async def ours(port):
+async def ours(port, outstanding):
     master = Master(TcpLink("127.0.0.1", port), framing="tcp")
     await master.open()
-    limits = Limits(outstanding=8)
+    limits = Limits(outstanding=outstanding)
     return lambda count: master.read(1, "holding", address=0, count=count, limits=limits), master.close
 
 
-async def pymodbus(port):
+async def pymodbus(port, outstanding):
     from pymodbus.client import AsyncModbusTcpClient
 
     client = AsyncModbusTcpClient("127.0.0.1", port=port)
@@ -105,7 +105,7 @@ async def pymodbus(port):
 
 
 async def once(make, port, count, outstanding):
-    read, close = await make(port)
+    read, close = await make(port, outstanding)
 
     async def worker(reads):
         for _ in range(reads):

@@ -5,21 +5,26 @@ import zlib
 from functools import cache
 
 import pytest
-from crash.journal_model import CAP, SMALL, fresh, opened, read_all, run, workload
+from crash.journal_model import CAP, PREAMBLE_KIND, SMALL, fresh, opened, read_all, run, workload
 from crash.simulated_disk import Inode
 
 from gateway.journal.errors import FutureFormat
 from gateway.journal.log import Limits
-from gateway.journal.segment import BASE, COMMIT, ENTRY, HEADER_BYTES, MARK, parse_header
+from gateway.journal.sealed import span_of
+from gateway.journal.segment import BASE, BLOCK, COMMIT, ENTRY, HEADER_BYTES, MARK, is_segment, parse_header
 
 pytestmark = pytest.mark.crash
 
 
-def filled(seed=1, *, steps=60, limits=SMALL, cap_bytes=CAP):
-    """A closed journal of several segments, and what it holds."""
+def filled(seed=1, *, steps=60, limits=SMALL, cap_bytes=CAP, sealed=False):
+    """A closed journal of several segments, and what it holds. `sealed`: all but the last, some of them thinned."""
     disk, history, rng = fresh(seed)
     journal = opened(disk, limits=limits, cap_bytes=cap_bytes)
-    run(workload(journal, history, rng, steps=steps))
+    run(workload(journal, history, rng, steps=steps, sealing=False))
+    if sealed:
+        history.thin(journal, 1)
+        while journal._shelf.seal_next():
+            pass
     run(journal.close())
     history.promised(journal)
     return disk, history
@@ -35,13 +40,23 @@ def records(disk, name):
     ]
 
 
+@cache
+def spans(disk, name):
+    """{offset of a block: the positions it stands for}."""
+    data = bytes(disk.live[name].live)
+    found = parse_header(name, data[:HEADER_BYTES]).scan(data[HEADER_BYTES:], base=HEADER_BYTES, whole=True)
+    return {f.offset: range(f.position, f.position + span_of(f)) for f in found if f.role == BLOCK}
+
+
 def segments(disk):
-    return [name for name in sorted(disk.live) if name.endswith(".seg")]
+    return [name for name in sorted(disk.live) if is_segment(name)]
 
 
 def touched(disk, name, offset, size=1):
     """Positions of the entries that the bytes [offset, offset + size) belong to."""
-    return {p for role, p, at, end in records(disk, name) if role == ENTRY and at < offset + size and offset < end}
+    hit = [(role, p, at) for role, p, at, end in records(disk, name) if at < offset + size and offset < end]
+    blocks = {p for role, _, at in hit if role == BLOCK for p in spans(disk, name)[at]}
+    return blocks | {p for role, p, _ in hit if role == ENTRY}
 
 
 def damaged_copy(disk, name, offset, value):
@@ -50,11 +65,18 @@ def damaged_copy(disk, name, offset, value):
     return copy
 
 
-def check_byte(disk, history, everything, name, offset, value):
+def check_byte(disk, history, everything, name, offset, value, *, near=False, **options):
+    """Open and read it all with one byte changed; with `near` only the segment of the byte is read."""
     lost = touched(disk, name, offset)
     copy = damaged_copy(disk, name, offset, value)
-    journal = opened(copy)
-    got = {entry.position: entry for entry in read_all(journal)}
+    journal = opened(copy, **options)
+    if near:
+        held = [p for role, p, *_ in records(disk, name) if role == ENTRY]
+        everything = {p: everything[p] for p in range(held[0], held[-1] + 1) if p in everything}
+        entries = [e for e in read_until(journal, held[0], held[-1] + 1) if e.position <= held[-1]]
+    else:
+        entries = read_all(journal)
+    got = {entry.position: entry for entry in entries}
     missing = {p for p in everything if p not in got}
     assert missing <= lost, f"{name}+{offset}: lost {missing}, touched {lost}"
     assert all(got[p] == everything[p] for p in got), "a wrong value"
@@ -66,6 +88,14 @@ def check_byte(disk, history, everything, name, offset, value):
         hit = {history.marked[mark].index(m) for m in (journal.marks[mark], data)}
         assert len(hit) == 1 or marks_touched(disk, name, offset), f"{name}+{offset}: mark {mark} went back"
     return len(missing)
+
+
+def read_until(journal, start, end):
+    out = []
+    while start < end and (entries := journal.read(start, limit_bytes=1 << 16)):
+        out += [entry for entry in entries if entry.kind != PREAMBLE_KIND]
+        start = entries[-1].position + 1
+    return out
 
 
 def marks_touched(disk, name, offset):
@@ -82,7 +112,16 @@ def value_at(disk, name, offset, how, rng):
 
 @pytest.fixture(scope="module")
 def small():
-    disk, history = filled()
+    return known()
+
+
+@pytest.fixture(scope="module")
+def sealed():
+    return known(sealed=True)
+
+
+def known(**options):
+    disk, history = filled(**options)
     return disk, history, {entry.position: entry for entry in read_all(opened(disk.snapshot()))}
 
 
@@ -93,8 +132,22 @@ def test_i5_a_damaged_byte_costs_at_most_its_record(small, how):
     lost = 0
     for name in segments(disk):
         size = len(disk.live[name].live)
-        for offset in {*range(HEADER_BYTES + 64), *rng.sample(range(size), 150)}:
+        for offset in {*range(HEADER_BYTES + 64), *rng.sample(range(size), 70)}:
             lost += check_byte(disk, history, everything, name, offset, value_at(disk, name, offset, how, rng))
+    assert lost > 50
+
+
+@pytest.mark.parametrize("how", VALUES)
+def test_i5_a_damaged_byte_of_a_sealed_segment_costs_at_most_its_block(sealed, how):
+    disk, history, everything = sealed
+    rng = random.Random(how)
+    names = [name for name in segments(disk) if not name.endswith(".seg")]
+    lost = 0
+    for name in names:
+        size = len(disk.live[name].live)
+        for offset in {*range(8, HEADER_BYTES, 7), *rng.sample(range(size), 60)}:
+            lost += check_byte(disk, history, everything, name, offset, value_at(disk, name, offset, how, rng))
+    assert len(names) > 3
     assert lost > 100
 
 
@@ -110,7 +163,9 @@ def test_i5_every_byte_of_64_kib():
     for name in names:
         for offset in range(len(disk.live[name].live)):
             for how in VALUES:
-                check_byte(disk, history, everything, name, offset, value_at(disk, name, offset, how, rng))
+                near = offset >= HEADER_BYTES + 64 and bool(offset % 61)
+                value = value_at(disk, name, offset, how, rng)
+                check_byte(disk, history, everything, name, offset, value, near=near, limits=limits, cap_bytes=9 * 8192)
 
 
 @pytest.mark.parametrize("how", ["zero", "noise"])
@@ -266,11 +321,11 @@ def test_i6_a_newer_format_is_refused_and_untouched(small):
     for name in segments(disk):
         copy = disk.snapshot()
         head = bytearray(copy.live[name].live[:HEADER_BYTES])
-        head[8] = 2
+        head[8] = 9
         head[-4:] = zlib.crc32(head[:-4]).to_bytes(4, "little")
         copy.live[name].live[:HEADER_BYTES] = head
         before = {n: bytes(inode.live) for n, inode in copy.live.items()}
-        with pytest.raises(FutureFormat, match="format 2"):
+        with pytest.raises(FutureFormat, match="format 9"):
             opened(copy)
         assert not copy.locked
         assert {n: bytes(inode.live) for n, inode in copy.live.items()} == before

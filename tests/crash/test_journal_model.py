@@ -57,8 +57,19 @@ class JournalMachine(RuleBasedStateMachine):
         dropped = [entry.position for entry in self.journal.drop_oldest() if entry.kind != 9]
         if dropped:
             assert self.journal.first > dropped[-1]
-            assert set(range(first, self.journal.first)) - set(dropped) <= self.history.lost
+            missing = set(range(first, self.journal.first)) - set(dropped)
+            assert missing <= self.history.lost | self.history.promise.loose
             self.history.promise.first = self.journal.first
+
+    @rule()
+    def seal(self):
+        self.journal._shelf.seal_next()
+
+    @rule(level=st.integers(1, 2))
+    def thin(self, level):
+        gone = self.history.thin(self.journal, level)
+        kept = {entry.position for entry in read_all(self.journal)}
+        assert not kept & {entry.position for entry in gone or ()}
 
     @rule(code=st.sampled_from((errno.EIO, errno.ENOSPC, errno.EROFS)), rate=st.sampled_from((0.1, 1.0)))
     def disk_fails(self, code, rate):

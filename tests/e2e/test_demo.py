@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from cli_desk import in_form
 from parts import poll
 
 pytestmark = [pytest.mark.e2e]
@@ -20,6 +21,7 @@ DEVICES = {
 
 
 def judged(output):
+    in_form(output.strip().splitlines()[-1], ["demo"])
     summary = json.loads(output.strip().splitlines()[-1])
     assert summary["ok"] is True
     assert set(summary["devices"]) == DEVICES

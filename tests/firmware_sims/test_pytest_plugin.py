@@ -1,6 +1,7 @@
 """The fixtures of the test kit, and the README's example in an installation of its own."""
 
 import importlib.metadata
+import json
 import os
 import re
 import subprocess
@@ -13,6 +14,8 @@ import pytest
 from packaging.requirements import Requirement
 
 from firmware_sims.gateway_process import until
+from firmware_sims.score import lines, score
+from firmware_sims.truth import line
 
 ROOT = Path(__file__).parents[2]
 
@@ -82,6 +85,32 @@ def test_the_plugin_is_cheap_to_import():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert set(done.stdout.split()) == {"firmware_sims", "firmware_sims.pytest_plugin"}
+
+
+@pytest.mark.parts
+def test_several_units_behind_one_tcp_port(cg_bus, cg_daemon):
+    units = cg_bus({1: "eastron-sdm630", 7: "schneider-pm5xxx"}, tcp=True)
+    assert units[1].tcp == units[7].tcp
+    gateway = cg_daemon(units, every="500ms")
+    for unit in units.values():
+        told = gateway.record(unit.id)["v"]
+        assert told["frequency"] == pytest.approx(unit.said()["frequency"], abs=0.5)
+    units[7].strike("wrong_unit")
+    failed = gateway.until(lambda one: one["device"] == units[7].id and not one["v"])
+    assert failed["q"]["*"] in {"b:timeout", "b:crc"}
+    units[7].act("cut")
+    units[7].heal()
+    after = len(gateway.records(units[7].id))
+    until(lambda: any(one["v"] for one in gateway.records(units[7].id)[after:]), deadline_s=20, what="values again")
+    assert gateway.stop() == 0
+    truth = [json.loads(line(served, 0.0)) for unit in units.values() for served in tuple(unit.served)]
+    for each in truth:
+        each["device"] = units[int(each["device"])].id
+    found = score(truth, lines(gateway.folder / "records.jsonl"))[""]
+    assert found["right"] > 50
+    assert found["struck"]
+    assert found["failed"]
+    assert found["wrong"] == found["stale"] == found["doubled"] == 0
 
 
 @pytest.mark.parts

@@ -129,6 +129,33 @@ def test_correct_frames_of_the_wrong_kind():
     assert [data for _, data in answers(Fault("duplicate"))] == [GOOD, GOOD]
 
 
+def test_a_correct_frame_with_one_register_less():
+    ((_, frame),) = answers(Fault("wrong_count"))
+    assert rtu_whole(frame)
+    assert frame[2] == GOOD[2] - 2 == len(frame) - 5
+    assert frame[3:-2] == GOOD[3:-4]
+    assert answers(Fault("wrong_count"), rtu(1, b"\x03\0\4\0\1"))[0][1][2] == 2  # a single one stays
+
+
+def test_bursts_are_short_and_are_seen():
+    for seed in range(200):
+        bus, _ = line(Fault("burst"), seed=seed)
+        ((_, frame),) = bus.hear(REQUEST, NOON)
+        bits = int.from_bytes(frame) ^ int.from_bytes(GOOD)
+        assert 2 <= bits.bit_length() - (bits & -bits).bit_length() + 1 <= 16
+        assert not rtu_whole(frame)
+
+
+def test_heads_without_frames():
+    assert answers(Fault("false_head"))[0][1] == GOOD[:3] + GOOD
+    assert answers(Fault("idle", size=2))[0][1] == b"\xff\xff" + GOOD
+    assert answers(Fault("idle", size=1, code=0))[0][1] == b"\0" + GOOD
+    scrambled = answers(Fault("scrambled"))[0][1]
+    assert (scrambled[:3], len(scrambled)) == (GOOD[:3], len(GOOD))
+    assert not rtu_whole(scrambled)
+    assert len(answers(Fault("garbage", size=5))[0][1]) == 5
+
+
 def test_one_frame_of_several_does_not_come():
     radar = Faulty(build(1).radar, Faults(wavetronix.DRESS))
     request = wavetronix.packet(bytes.fromhex("710000000000"), destination=1, source=0, sequence=1)
@@ -186,7 +213,8 @@ def test_every_fault_on_pushed_frames(name):
     assert notes
     assert {n.fault for n in notes} == {name}
     good = [frame for frame in out.split(b"BM")[1:] if plantower.seal((b"BM" + frame)[:30]) == b"BM" + frame[:30]]
-    assert (len(good) >= 4) == (name not in {"silence", "bad_checksum", "half", "tail", "extra_byte"})
+    harmful = {"silence", "bad_checksum", "half", "tail", "extra_byte", "burst", "scrambled", "garbage"}
+    assert (len(good) >= 4) == (name not in harmful)
 
 
 def test_a_late_frame_comes_when_it_is_due():

@@ -1,6 +1,5 @@
 """Readings of before the clock was trusted: kept through crashes, dated back exactly or with their error, or lost."""
 
-import random
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -8,11 +7,10 @@ from made_records import series
 from ram_journal import RamJournal
 
 from drivers.sample import Code, Sample
-from gateway.clock import BUILD_MS, HORIZON_MS, FakeClock
+from gateway.clock import FakeClock
 from gateway.codec import DEAD, UNDATED, Codec
 from gateway.numbers import next_epoch
 from gateway.pipeline import Pipeline
-from gateway.reading import LENGTHS_S
 from gateway.window import Windows
 
 T0 = 1_795_000_000_000
@@ -146,40 +144,3 @@ def test_a_clock_that_stands_still_is_not_believed():
     assert len(life.raw) == 130
     late = [abs(error_s(r)) for r in life.raw]
     assert sum(error > 1.0 for error in late) <= 2  # those of the first moments, before it was seen
-
-
-def test_clock_torture():
-    """1,000 steps of 1 s to 20 years after a boot in 1970, through the pipeline and the windows."""
-    dice = random.Random(5)
-    life = Life(RamJournal(), boot="a", truth_ms=T0, wall_ms=0, lengths=("1m", "15m", "1h"))
-    life.poll(30)
-    assert life.records == [None] * 30
-    life.sync()
-    life.poll(60)
-    assert max(abs(error_s(r)) for r in life.raw) < 1.0
-    polls = 90
-    for _ in range(1000):
-        step_ms = round(1000 * 10 ** dice.uniform(0, 8.8)) * dice.choice((1, -1))
-        life.clock.offset_ms = life.truth_ms + dice.choice((step_ms, 0))
-        count = dice.randrange(1, 8)
-        life.poll(count, every_s=dice.choice((1.0, 1.0, 5.0)))
-        polls += count
-    life.sync()
-    life.poll(7300)
-    raw, seen = life.raw, {}
-    assert len(raw) == polls + 7300
-    assert len({r.t_ms for r in raw}) == len(raw)
-    for r in life.records:
-        if r is None:
-            continue
-        assert BUILD_MS - DAY <= r.t_ms <= HORIZON_MS
-        if r.stream not in LENGTHS_S:
-            continue
-        assert 0 < r.body.end_ms - r.t_ms <= LENGTHS_S[r.stream] * 1000
-        assert (r.stream, r.t_ms, r.rev) not in seen
-        seen[r.stream, r.t_ms, r.rev] = r
-    newest = {r.t_ms: r.body.n for key, r in sorted(seen.items(), key=lambda item: item[0]) if key[0] == "1m"}
-    lost = len(raw) - sum(newest.values()) - life.windows.too_late
-    assert 0 <= lost <= 61  # those of the last minute, which is open
-    closed = [key for key in seen if key[0] == "1h" and key[1] > life.clock.wall_ms() - 7_200_000]
-    assert closed  # not stuck

@@ -200,9 +200,14 @@ def test_peak_hour_factor_needs_four_quarters():
 
 
 def test_each_event_is_a_vehicle():
-    one = site("traffic", "speed", every_ms=None)
+    one = site("traffic", "speed", "vehicle_class", every_ms=None)
     found = named(Figures([one]).attach(record(one, "1m", DAY0, coverage=None, speed__mean=50.0)))
     assert found["flow"].value == 6000.0
+
+
+def test_a_radars_report_of_a_speed_is_no_vehicle():
+    one = site("traffic", "speed", "direction", "magnitude", every_ms=None)
+    assert "flow" not in named(Figures([one]).attach(record(one, "1m", DAY0, coverage=None, speed__mean=50.0)))
 
 
 CANAL = site("water", "distance")
@@ -244,3 +249,163 @@ def test_each_pollutant_has_its_own_span():
         found = named(figures.attach(record(one, "1h", DAY0 + k * HOUR, **rows)))
     assert (found["aqi_th_o3"].value, found["aqi_th_o3"].span) == (101, "8h")
     assert (found["aqi_th_no2"].value, found["aqi_th_no2"].span) == (101, "1h")
+
+
+def minutes(figures, one, values, *, start_ms=DAY0, point="energy_import__delta"):
+    for k, value in enumerate(values):
+        figures.attach(record(one, "1m", start_ms + k * 60_000, **({} if value is None else {point: value})))
+
+
+def test_sliding_demand_is_at_least_the_block_and_needs_every_minute():
+    one, figures = site("energy", "energy_import"), Figures([site("energy", "energy_import")])
+    kwh = [0.1] * 20 + [1.0] * 15 + [0.1] * 10
+    minutes(figures, one, kwh)
+    quarter = record(one, "15m", DAY0 + 2 * 900_000, energy_import__delta=sum(kwh[30:45]))
+    found = named(figures.attach(quarter))
+    assert found["demand_sliding_kw"].value == pytest.approx(4 * (14 * 1.0 + 0.1) + 0 * 4, abs=4)  # 31..45 at its best
+    best = max(4 * sum(kwh[k - 15 : k]) for k in range(31, 46))
+    assert found["demand_sliding_kw"].value == pytest.approx(best)
+    assert best >= 4 * sum(kwh[30:45])
+    holed = Figures([one])
+    minutes(holed, one, [0.1] * 25 + [None] + [0.1] * 19)
+    assert "demand_sliding_kw" not in named(holed.attach(quarter))
+
+
+def test_bands_of_voltage_and_frequency():
+    one = site("energy", "voltage_l1", "voltage_l2", "frequency")
+    figures = Figures([one])
+
+    def quarter(k, volts, hertz):
+        stats = {"voltage_l1__mean": 230.0, "voltage_l2__mean": volts, "frequency__mean": 50.0}
+        a = record(one, "15m", DAY0 + k * 900_000, frequency__min=hertz, frequency__max=50.02, **stats)
+        return named(figures.attach(a))
+
+    found = quarter(0, 200.0, 49.9)
+    assert (found["voltage_deviation_pct"].value, found["voltage_deviation_pct"].level) == (-13.043478, 2)
+    assert (found["frequency_deviation_pct"].value, found["frequency_deviation_pct"].level) == (-0.2, 1)
+    assert found["voltage_deviation_pct"].rule == "EN50160"
+    for k in range(1, 96):
+        found = quarter(k, 230.0 if k < 90 else 190.0, 50.0)
+    assert found["voltage_deviation_pct"].level == 3
+    day = named(figures.attach(record(one, "1d", DAY0)))
+    assert day["voltage_in_band"] == Indicator("voltage_in_band", round(89 / 96, 6), "EN50160", 3, "1d", 1.0)
+    assert day["frequency_in_band"].value == 1.0
+
+
+def test_a_medium_voltage_meter_has_no_band_unless_its_nominal_is_told():
+    one = site("energy", "voltage_l1")
+    a = record(one, "10m", DAY0, voltage_l1__mean=12_700.0)
+    assert "voltage_deviation_pct" not in named(Figures([one]).attach(a))
+    told = named(Figures([one], {"d": {"voltage_nominal": 12_700.0}}).attach(a))
+    assert told["voltage_deviation_pct"].value == 0.0
+
+
+def test_reactive_power_and_time_of_day_of_a_day():
+    one = site("energy", "power_active", "power_reactive")
+    figures = Figures([one], {"d": {"tariff_tod": 1.0}})
+    for k in range(96):
+        watts = 100_000.0 if k == 50 else 40_000.0
+        figures.attach(record(one, "15m", DAY0 + k * 900_000, power_active__mean=watts, power_reactive__mean=80_000.0))
+    day = named(figures.attach(record(one, "1d", DAY0)))
+    assert (day["demand_max_kw"].value, day["demand_max_kvar"].value) == (100.0, 80.0)
+    assert (day["excess_kvar"].value, day["excess_kvar"].rule) == (18.0, "TH-PF-61.97%")
+    assert day["energy_tod_on_peak_kwh"].value == pytest.approx(3 * 40)  # 18:30 to 21:30
+    assert day["energy_tod_partial_kwh"].value == pytest.approx(10.5 * 40 + 15)
+    assert day["energy_tod_off_peak_kwh"].value == pytest.approx(10.5 * 40)
+
+
+PASSING = site("traffic", "speed", "length", "vehicle_class", "duration", every_ms=None)
+
+
+def test_single_vehicles_give_classes_gap_occupancy_and_passenger_cars():
+    windows, figures = Windows([PASSING], ("1m",), zone=BANGKOK), Figures([PASSING])
+    for k, (metres, kind) in enumerate([(1.8, 1), (2.0, 2), (4.5, 2), (6.6, 3), (15.0, 5), (math.nan, 2)]):
+        codes = (0, 207 if math.isnan(metres) else 0, 0, 0)
+        windows.add(Reading(PASSING, DAY0 + k * 9000, k, (54.0, metres, float(kind), 0.5), codes))
+    (a,) = map(figures.attach, windows.close(DAY0 + 62_000))
+    found = named(a)
+    bins = [found[f"length_{name}"].value for name in ("motorcycle", "short", "medium", "long", "unclassified")]
+    assert bins == [1, 2, 1, 1, 1]
+    assert [found[f"class_{k}"].value for k in (1, 2, 3, 5)] == [1, 3, 1, 1]
+    assert "class_4" not in found
+    assert found["flow"].value == 360.0
+    assert found["headway_mean"].value == 10.0
+    assert found["gap_mean"].value == pytest.approx(10 - (1.8 + 2 + 4.5 + 6.6 + 15) / 5 / 15)
+    assert found["occupancy"] == Indicator("occupancy", 5.0, "sum-of-on-times")
+    assert found["pcu_flow"].value == pytest.approx(60 * (0.3 + 2 * 1.0 + 1.75 + 2.5))
+    assert found["pcu_flow"].rule == "PCU-example"
+    own = {"pcu_motorcycle": 0.25, "pcu_short": 1.0, "pcu_medium": 2.0, "pcu_long": 3.0}
+    again = named(Figures([PASSING], {"d": own}).attach(replace(a, indicators=a.indicators[:12])))
+    assert (again["pcu_flow"].value, again["pcu_flow"].rule) == (60 * (0.25 + 2 + 2 + 3), "PCU-site")
+
+
+def test_class_counts_of_a_detector_need_a_unit_for_each():
+    one = site("traffic", "vehicle_count", "vehicle_count_c1", "vehicle_count_c2")
+    a = record(one, "15m", DAY0, vehicle_count__sum=30.0, vehicle_count_c1__sum=20.0, vehicle_count_c2__sum=10.0)
+    assert "pcu_flow" not in named(Figures([one], {"d": {"pcu_c1": 0.5}}).attach(a))
+    found = named(Figures([one], {"d": {"pcu_c1": 0.5, "pcu_c2": 2.0}}).attach(a))
+    assert found["pcu_flow"].value == 4 * 30.0
+
+
+def test_density_from_occupancy_where_no_speed_is_known():
+    one = site("traffic", "vehicle_count", "occupancy")
+    a = record(one, "1m", DAY0, vehicle_count__sum=10.0, occupancy__mean=10.0)
+    assert "density" not in named(Figures([one]).attach(a))
+    found = named(Figures([one], {"d": {"vehicle_length": 4.5, "detector_length": 2.0}}).attach(a))
+    assert found["density"].value == pytest.approx(100 / 6.5, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("counts", "covered", "fault"),
+    [([5] * 15, [9.0, 8.0] * 8, 0), ([0] * 15, [0.0] * 16, 1), ([5] * 14 + [80], [9.0, 8.0] * 8, 2),
+     ([5] * 15, [9.0] * 5 + [100.0] * 3 + [9.0] * 8, 3), ([5] * 15, [9.0] * 16, 4)],
+)  # fmt: skip
+def test_a_detectors_fault_in_the_quarter(counts, covered, fault):
+    one, hours_before = site("traffic", "vehicle_count", "occupancy"), 25
+    figures = Figures([one])
+    for k in range(hours_before):
+        at = DAY0 - (hours_before - k) * HOUR
+        figures.attach(
+            record(
+                one, "1m", at, vehicle_count__sum=float(k < 20), occupancy__mean=covered[0] if fault == 4 else 3.0 + k
+            )
+        )
+    for k in range(15):
+        a = record(one, "1m", DAY0 + k * 60_000, vehicle_count__sum=float(counts[k]), occupancy__mean=covered[k])
+        figures.attach(a)
+    found = named(figures.attach(record(one, "15m", DAY0, vehicle_count__sum=float(sum(counts)))))
+    assert (found["detector_fault"].value, found["detector_fault"].rule) == (float(fault), "IRIS")
+
+
+@pytest.mark.parametrize(("stuck", "health"), [(False, (1.0, 0)), (True, (0.0, 1))])
+def test_a_detectors_day(stuck, health):
+    one = site("traffic", "vehicle_count", "occupancy")
+    figures = Figures([one])
+    for k in range(1440):
+        occupancy = 7.0 if stuck else 5.0 + (k * 37 % 997) / 100
+        figures.attach(record(one, "1m", DAY0 + k * 60_000, vehicle_count__sum=8.0, occupancy__mean=occupancy))
+    found = named(figures.attach(record(one, "1d", DAY0, vehicle_count__sum=8.0 * 1440)))["detector_health"]
+    assert (found.value, found.level) == health
+    assert (found.rule, found.coverage) == ("PeMS-2003", 1.0)
+
+
+def test_gases_in_mass_and_corrected_particles_stand_beside_the_raw_value():
+    one = site("air", "pm2_5", "humidity", "o3", "co")
+    a = record(one, "1h", DAY0, pm2_5__mean=50.0, humidity__mean=80.0, o3__mean=50.0, co__mean=1.0)
+    plain = named(Figures([one]).attach(a))
+    assert plain["o3_mass"].value == pytest.approx(98.1, abs=0.1)
+    assert plain["co_mass"].value == pytest.approx(1145, abs=1)
+    assert plain["o3_mass"].rule == "25C-1013.25hPa"
+    assert not {"pm2_5_corrected", "pm2_5_dry"} & plain.keys()
+    found = named(Figures([one], {"d": {"barkjohn": 2021.0, "kappa": 0.4}}).attach(a))
+    assert found["pm2_5_corrected"].value == pytest.approx(0.524 * 50 - 0.0862 * 80 + 5.75)
+    assert found["pm2_5_dry"].value == pytest.approx(50 / (1 + 0.4 / 1.65 / (100 / 80 - 1)), abs=1e-6)
+
+
+def test_the_old_thai_table_on_request_and_a_gas_measured_in_mass():
+    one = site("air", "pm2_5", "no2_mass")
+    figures, found = Figures([one], {"d": {"aqi_th_2018": 1.0}}), {}
+    for k in range(24):
+        found = named(figures.attach(record(one, "1h", DAY0 + k * HOUR, pm2_5__mean=37.0, no2_mass__mean=200.0)))
+    assert (found["aqi_th_2018_pm2_5"].value, found["aqi_th_2018_pm2_5"].rule) == (50, "TH2018")
+    assert found["aqi_th_no2"].value == 50  # 106 ppb: the head of its second level

@@ -1,5 +1,6 @@
 """Lanes under random life: commits, answers, lost connections, crashes. Nothing lost, the ledger balances."""
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -9,6 +10,7 @@ from ram_journal import RamJournal
 import gateway.lanes
 from gateway.codec import Codec
 from gateway.config import Sink
+from gateway.journal import Entry
 from gateway.lanes import Lanes
 from gateway.ledger import Filter, Ledger
 from gateway.sinks import Fate
@@ -246,3 +248,26 @@ def test_more_than_memory_holds_goes_back_to_the_journal(monkeypatch):
     while parcels := life.lanes.live(3) or life.lanes.backlog(3):
         got += [parcel.record.seq for parcel in parcels]
     assert got == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("selected", [True, False])
+def test_an_entry_whose_schema_is_gone_is_dead_to_those_who_selected_it_alone(selected):
+    life = Life()
+    life.birth(rate=30_000.0, small=False)
+    life.append(stream="raw", which=selected, many=1)
+    life.commit()
+    first = life.journal.read(0, limit_bytes=1)[0]
+    life.journal.entries[0] = Entry(first.position, first.kind, b"\xff" * 4 + first.payload[4:])
+    life.append(stream="raw", which=True, many=1)
+    life.commit()
+    life.connect()
+    assert [parcel.record.seq for parcel in life.lanes.backlog(10)] == [2]
+    assert life.lanes.backlog(10) == []
+    assert life.lanes.ledger.counts["dead"] == selected
+    assert life.lanes.ledger.waiting == 1
+    again = Lanes(ledger=Ledger(low=0), chosen=life.lanes._filter, journal=life.journal, codec=life.codec)
+    again.recount()
+    again.begin()
+    assert [parcel.record.seq for parcel in again.backlog(10)] == [2]
+    assert again.backlog(10) == []
+    assert (again.ledger.selected, again.ledger.waiting, again.ledger.counts["dead"]) == (1, 1, 0)

@@ -129,6 +129,9 @@ class NoWindows:
     def close(self, now_ms):
         return []
 
+    def stepped(self, now_ms):
+        pass
+
 
 def test_a_step_is_an_event_and_the_time_after_it_is_the_corrected_one():
     bench = Bench()

@@ -132,7 +132,8 @@ def test_options_of_a_device_become_thresholds():
         warmup_s=30.0,
         power_share=0.1,
     )
-    assert options.keys() - option_names(one) == {"sensor_height"}
+    assert options.keys() - option_names(one) == set()
+    assert {"pm_hgih", "co2_high", "high"} & option_names(one) == set()
     assert Overrides.of(one, warmup_s=30.0, options={"warmup_s": 0.0}) == Overrides({})
 
 

@@ -2,6 +2,8 @@
 import { city, judge } from "./city.js";
 import * as detail from "./detail.js";
 import { make, put } from "./draw.js";
+import { map } from "./map.js";
+import { setup } from "./setup.js";
 import { start } from "./stream.js";
 import * as views from "./views.js";
 import { learn, say, speak, spoken } from "./words.js";
@@ -36,7 +38,8 @@ function build() {
   parts.hint = make("p", { class: "empty" });
   parts.end = make("p", { class: "hint" });
   parts.map = make("div");
-  parts.panel.append(parts.hint, parts.grid, parts.map, parts.end);
+  parts.setup = make("div");
+  parts.panel.append(parts.hint, parts.grid, parts.map, parts.setup, parts.end);
   main.replaceChildren(parts.alarms, parts.tabs, parts.panel);
   parts.foot = make("span");
   parts.data = make("a", { class: "link", href: "/export/latest.csv" });
@@ -101,7 +104,7 @@ function drawTabs() {
   const kinds = views.kinds();
   if (!kinds.includes(tab)) tab = kinds[0];
   const bad = new Map();
-  for (const device of city.devices.values()) if (judge(device) >= 2) bad.set(device.kind, (bad.get(device.kind) ?? 0) + 1);
+  for (const device of city.devices.values()) if (judge(device) >= 2) for (const kind of ["all", device.kind]) bad.set(kind, (bad.get(kind) ?? 0) + 1);
   const text = JSON.stringify([kinds, tab, [...bad], spoken()]);
   if (parts.tabs.dataset.shown === text) return;
   parts.tabs.dataset.shown = text;
@@ -126,14 +129,16 @@ function render() {
   if (city.skew === null) return;
   views.alarms(parts.alarms, detail.open);
   drawTabs();
-  put(parts.hint, city.devices.size ? "" : say("nothing"));
-  const list = !["gateways", "map"].includes(tab);
-  parts.grid.hidden = tab === "map";
+  put(parts.hint, city.devices.size || tab === "setup" ? "" : say("nothing"));
+  const list = !["gateways", "map", "setup"].includes(tab);
+  parts.grid.hidden = ["map", "setup"].includes(tab);
   parts.map.hidden = tab !== "map";
+  parts.setup.hidden = tab !== "setup";
   if (redraw) parts.grid.replaceChildren();
   if (list) views.tileList(parts.grid, tab, detail.open, redraw);
   if (tab === "gateways") views.gateways(parts.grid);
-  if (tab === "map") views.map(parts.map, detail.open);
+  if (tab === "map") map(parts.map, detail.open);
+  if (tab === "setup") setup(parts.setup);
   const more = list ? Number(parts.grid.dataset.more) : 0;
   put(parts.end, more > 0 ? say("more", { n: more }) : "");
   city.fresh.clear();

@@ -47,7 +47,7 @@ function frame(device) {
   const facts = make("p", { class: "hint" }, [device.gateway, device.id, device.profile, device.serial].filter(Boolean).join(" · "));
   const head = ["point", "value", "quality"].map((word) => make("th", { scope: "col" }, say(word)));
   const table = make("table", {}, make("thead", {}, make("tr", {}, ...head)), make("tbody"));
-  dialog.append(make("div", { class: "inner" }, facts, make("p", { class: "trouble" }), row, make("div", { class: "chart" }), make("p", { class: "hint what" }), make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": say("value") }, table)));
+  dialog.append(make("div", { class: "inner" }, facts, make("p", { class: "trouble" }), row, make("div", { class: "chart" }), make("p", { class: "hint what" }), make("p", { class: "limits" }), make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": say("value") }, table)));
   return dialog;
 }
 
@@ -68,14 +68,23 @@ async function values() {
   box.querySelector("tbody").replaceChildren(...rows);
 }
 
+// The point's thresholds: alarm limits of the config, as lines in the chart and in words below it.
+function thresholds() {
+  const facts = city.points[point] ?? {};
+  const held = Object.entries(city.devices.get(key)?.limits?.[point] ?? {}).filter(([, value]) => typeof value === "number");
+  const words = held.map(([name, value]) => make("span", {}, `┅ ${say("limit")} ${name.replaceAll("_", " ")}: ${amount(value, facts)}`));
+  box.querySelector(".limits").replaceChildren(...words);
+  return held;
+}
 async function chart() {
   const [place, what, asked] = [box.querySelector(".chart"), box.querySelector(".what"), point];
   const address = `/api/history?key=${encodeURIComponent(key)}&stream=15m&point=${encodeURIComponent(point)}`;
   const answer = await fetch(address).catch(() => null);
   if (asked !== point) return;
+  const limits = thresholds();
   if (!answer?.ok) {
     const held = city.devices.get(key)?.spark;
-    place.replaceChildren(...(held && asked === city.devices.get(key).lead[0] ? [spark(held.y, 900, 160)] : []));
+    place.replaceChildren(...(held && asked === city.devices.get(key).lead[0] ? [spark(held.y, 900, 160, limits.map(([, value]) => value))] : []));
     put(what, say("history.none", { why: answer ? (await answer.text()).trim() : "" }));
     return;
   }
@@ -83,9 +92,11 @@ async function chart() {
   const data = grid(records);
   const plain = document.querySelector("meta[name=citygate-chart]")?.content !== "yes";
   const facts = city.points[point] ?? {};
-  put(what, `${pick(facts, point)}, ${amount(NaN, facts).replace("NaN", "").trim()} · ${say("last24")}${plain ? ` · ${say("chart.plain")}` : ""}`);
-  if (plain || !data[0].length) place.replaceChildren(spark(data[1], 900, 160));
-  else await (await import("./chart.js")).draw(place, data, facts, { clock, lang: spoken() });
+  const known = [...data[1], ...data[2], ...data[3]].filter((v) => v !== null);
+  const reach = known.length ? ` · ${say("min")} ${amount(Math.min(...known), facts)} · ${say("max")} ${amount(Math.max(...known), facts)}` : "";
+  put(what, `${pick(facts, point)}, ${amount(NaN, facts).replace("NaN", "").trim()} · ${say("last24")}${reach}${plain ? ` · ${say("chart.plain")}` : ""}`);
+  if (plain || !data[0].length) place.replaceChildren(spark(data[1], 900, 160, limits.map(([, value]) => value)));
+  else await (await import("./chart.js")).draw(place, data, facts, { clock, limits });
 }
 
 // Quarter-hours of the last 24 h in a row; one that is missing stays null, so no chart can bridge it.

@@ -44,11 +44,14 @@ export function dot(level, size) {
 }
 
 // y: numbers and nulls. A null is a gap: the line stops there and a band shows it. Nothing is ever bridged.
-export function spark(y, width = 300, height = 38) {
+// limits: dashed lines, drawn where they lie within reach of the values.
+export function spark(y, width = 300, height = 38, limits = []) {
   const known = y.filter((v) => v !== null);
   const box = svg("svg", { class: "spark", viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", "aria-hidden": "true", focusable: "false" });
   if (!known.length) return box;
   let [low, high] = [Math.min(...known), Math.max(...known)];
+  const near = limits.filter((limit) => limit >= low - 3 * (high - low + 1e-9) && limit <= high + 3 * (high - low + 1e-9));
+  [low, high] = [Math.min(low, ...near), Math.max(high, ...near)];
   if (low === high) [low, high] = [low - 1, high + 1];
   const step = width / y.length;
   const at = (v) => (height - 3 - ((v - low) / (high - low)) * (height - 6)).toFixed(1);
@@ -67,6 +70,7 @@ export function spark(y, width = 300, height = 38) {
       if (i === y.length - 1 || y[i + 1] === null) line += `L${((i + 1) * step).toFixed(1)} ${at(y[i])}`;
     }
   }
+  for (const limit of near) box.append(svg("line", { class: "limit", x1: 0, x2: width, y1: at(limit), y2: at(limit) }));
   box.append(svg("path", { d: line }));
   return box;
 }

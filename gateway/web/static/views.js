@@ -1,6 +1,6 @@
 // The parts of the page: head, alarms strip, tabs, tiles worst first, gateways, map.
 import { city, judge, now } from "./city.js";
-import { dot, make, put, svg } from "./draw.js";
+import { make, put, svg } from "./draw.js";
 import { link } from "./stream.js";
 import { Tile, figure, title, trouble } from "./tile.js";
 import { age, clock, knows, pick, say, since, spoken } from "./words.js";
@@ -14,7 +14,7 @@ let orderAt = 0;
 
 export function kinds() {
   const held = new Set([...city.devices.values()].map((device) => device.kind));
-  return [...KINDS.filter((kind) => held.has(kind)), ...[...held].filter((kind) => !KINDS.includes(kind)), "gateways", "map"];
+  return ["all", ...KINDS.filter((kind) => held.has(kind)), ...[...held].filter((kind) => !KINDS.includes(kind)), "gateways", "map", ...(city.source.kind === "local" ? ["setup"] : [])];
 }
 export const kindName = (kind) => (knows(`tab.${kind}`) ? say(`tab.${kind}`) : kind);
 
@@ -36,33 +36,49 @@ export function status(element, words) {
   put(words, text);
 }
 
-export function alarms(element, open) {
-  const rows = city.alarms.map((alarm) => ({
-    key: `${alarm.gateway}/${alarm.device}`, code: alarm.code, text: pick(alarm.text, alarm.code), since: alarm.since, level: alarm.level,
+// What stands, worst and newest first. An alarm folded into another stands with its cause, as a number.
+function standing() {
+  const known = new Set(city.alarms.map((alarm) => `${alarm.gateway}/${alarm.id}`));
+  const cause = (alarm) => (alarm.folded_into ? `${alarm.gateway}/${alarm.folded_into}` : "");
+  const folded = new Map();
+  for (const alarm of city.alarms) if (known.has(cause(alarm))) folded.set(cause(alarm), (folded.get(cause(alarm)) ?? 0) + 1);
+  const rows = city.alarms.filter((alarm) => !known.has(cause(alarm))).map((alarm) => ({
+    key: `${alarm.gateway}/${alarm.device}`, code: alarm.code, text: pick(alarm.text, alarm.code), since: alarm.since,
+    level: alarm.level, folded: folded.get(`${alarm.gateway}/${alarm.id}`) ?? 0,
   }));
-  const offline = Object.values(city.gateways).filter((gateway) => gateway.up === false);
-  for (const gateway of offline) rows.push({ key: "", code: "", text: `${pick(gateway.name, gateway.id)}: ${say("offline")}`, since: gateway.t, level: 3 });
+  const told = new Set(city.alarms.map((alarm) => `${alarm.gateway}/${alarm.device}`));
+  for (const gateway of Object.values(city.gateways)) {
+    if (gateway.up === false) rows.push({ key: "", code: "", text: `${pick(gateway.name, gateway.id)}: ${say("offline")}`, since: gateway.t, level: 3, folded: 0 });
+  }
   for (const [key, device] of city.devices) {
     const state = judge(device);
-    if (state === 2 || state === 3) rows.push({ key, code: "", text: `${title(device)}: ${trouble(device, state)}`, since: device.t, level: 2 });
+    if ((state === 2 || state === 3) && !told.has(key)) rows.push({ key, code: "", text: `${title(device)}: ${trouble(device, state)}`, since: device.t, level: 2, folded: 0 });
   }
-  rows.sort((a, b) => (b.level ?? 0) - (a.level ?? 0) || String(b.since ?? "").localeCompare(String(a.since ?? "")));
+  return rows.sort((a, b) => (b.level ?? 0) - (a.level ?? 0) || String(b.since ?? "").localeCompare(String(a.since ?? "")));
+}
+const words = (row) => (row.folded ? `${row.text}, ${say("alarm.folded", { n: row.folded })}` : row.text);
+export function alarms(element, open) {
+  const rows = standing();
   const n = rows.length;
   const head = n === 0 ? say("alarms.none") : n === 1 ? say("alarms.one") : say("alarms.title", { n });
   element.classList.toggle("some", n > 0);
+  element.classList.toggle("high", rows.some((row) => row.level >= 3));
   put(element.firstChild, head);
   const list = element.lastChild;
   const shown = rows.slice(0, 20);
-  const text = JSON.stringify([shown.map((row) => [row.key, row.code, row.since]), spoken()]);
+  const text = JSON.stringify([shown.map((row) => [row.key, row.code, row.since, row.level]), spoken()]);
   if (list.dataset.rows !== text) {
     list.dataset.rows = text;
     list.replaceChildren(...shown.map((row) => alarmRow(row, open)));
   }
-  shown.forEach((row, i) => put(list.children[i].firstChild.firstChild, row.text));
+  shown.forEach((row, i) => put(list.children[i].querySelector(".what"), words(row)));
   return n;
 }
+const SIGNS = ["M7 2a5 5 0 1 0 0 10a5 5 0 1 0 0-10Z", "M7 1 13 12H1Z", "M4 1h6l3 3v6l-3 3H4L1 10V4Z"]; // notice, warning, alarm
 function alarmRow(row, open) {
-  const button = make("button", { type: "button" }, make("span", {}), make("span", { class: "code" }, row.code));
+  const level = Math.min(Math.max(row.level ?? 1, 1), 3);
+  const sign = svg("svg", { viewBox: "0 0 14 14", class: `sign s${level}`, "aria-hidden": "true" }, svg("path", { d: SIGNS[level - 1] }));
+  const button = make("button", { type: "button" }, sign, make("b", { class: "level" }, say(`alarm.l${level}`)), make("span", { class: "what" }), make("span", { class: "code" }, row.code));
   if (row.since) button.append(make("span", { class: "since" }, say("since", { t: since(row.since, now()) })));
   button.addEventListener("click", () => city.devices.has(row.key) && open(row.key));
   return make("li", {}, button);
@@ -70,13 +86,15 @@ function alarmRow(row, open) {
 
 export function tileList(element, kind, open, redraw) {
   const found = [];
-  for (const [key, device] of city.devices) if (device.kind === kind) found.push([key, device, judge(device)]);
-  const rank = ([, device, state]) => state * 10 + (state ? 0 : Math.max(figure(device)?.level ?? 0, 0));
+  for (const [key, device] of city.devices) if (kind === "all" || device.kind === kind) found.push([key, device, judge(device)]);
+  const level = (device) => (kind === "all" ? 0 : Math.max(figure(device)?.level ?? 0, 0)); // an AQI and a letter have no common order
+  const rank = ([, device, state]) => state * 10 + (state ? 0 : level(device));
+  const field = (device) => (kind === "all" ? KINDS.indexOf(device.kind) : 0);
   const states = found.map(([key, , state]) => key + state).join();
   if (redraw || (states !== order && performance.now() - orderAt > 3000)) {
     [order, orderAt] = [states, performance.now()];
     if (redraw) limit = PAGE;
-    found.sort((a, b) => rank(b) - rank(a) || title(a[1]).localeCompare(title(b[1]), spoken()));
+    found.sort((a, b) => rank(b) - rank(a) || field(a[1]) - field(b[1]) || title(a[1]).localeCompare(title(b[1]), spoken()));
     fill(element, found, open, redraw);
   }
   const byKey = new Map(found.map((row) => [row[0], row]));
@@ -138,48 +156,4 @@ function card(gateway, [all, bad]) {
   return make("li", {}, box);
 }
 
-export function map(element, open) {
-  const spots = [];
-  for (const [key, device] of city.devices) {
-    const at = device.location ?? (city.gateways[device.gateway] ?? {}).location;
-    if (at) spots.push({ key, device, x: at.longitude, y: at.latitude });
-  }
-  const text = JSON.stringify([spots.map(({ key, device }) => [key, judge(device), figure(device)?.level]), spoken()]);
-  if (element.dataset.spots === text) return;
-  element.dataset.spots = text;
-  element.replaceChildren(drawn(spots, open));
-}
-function drawn(spots, open) {
-  const xs = spots.map((spot) => spot.x);
-  const ys = spots.map((spot) => spot.y);
-  const reach = Math.max(0.004, Math.max(...xs) - Math.min(...xs), Math.max(...ys) - Math.min(...ys)) * 1.25;
-  const [cx, cy] = [(Math.max(...xs) + Math.min(...xs)) / 2, (Math.max(...ys) + Math.min(...ys)) / 2];
-  const box = svg("svg", { class: "map", viewBox: "0 0 1000 620", role: "group", "aria-label": say("tab.map") });
-  for (let i = 0; i <= 10; i += 1) {
-    box.append(svg("line", { x1: i * 100, y1: 0, x2: i * 100, y2: 620 }), svg("line", { x1: 0, y1: i * 62, x2: 1000, y2: i * 62 }));
-  }
-  const used = new Map();
-  for (const { key, device, x, y } of spots) {
-    const place = `${x.toFixed(5)},${y.toFixed(5)}`;
-    const n = used.get(place) ?? 0;
-    used.set(place, n + 1);
-    const ring = n ? 24 + 44 * Math.ceil(n / 8) : 0; // several devices at one place stand around it
-    const turn = (n * Math.PI) / 4;
-    const px = 500 + ((x - cx) / reach) * 620 + ring * Math.cos(turn);
-    const py = 310 - ((y - cy) / reach) * 620 + ring * Math.sin(turn);
-    box.append(spot(key, device, px, py, open));
-  }
-  return box;
-}
-function spot(key, device, x, y, open) {
-  const state = judge(device);
-  const name = `${title(device)}: ${state >= 2 ? trouble(device, state) : figure(device)?.big || say("q.good")}`;
-  const group = svg("g", { class: "dot", transform: `translate(${x.toFixed(1)} ${y.toFixed(1)})`, tabindex: 0, role: "button", "aria-label": name });
-  const tip = svg("title");
-  tip.textContent = name;
-  group.append(tip, dot(state >= 2 ? -1 : Math.max(figure(device)?.level ?? 0, 0), 36));
-  group.addEventListener("click", () => open(key));
-  group.addEventListener("keydown", (event) => (event.key === "Enter" || event.key === " ") && open(key));
-  return group;
-}
 export const footer = () => `${clock(now(), true)} · ${say("zone", { zone: "Asia/Bangkok" })}`;

@@ -418,5 +418,5 @@ def test_late_reply_torture(hours):
     counts, counters = day_of_torture(hours)
     assert counts["wrong"] == 0
     assert counts["healthy-right"] >= 0.99 * counts["healthy"]
-    assert counts["late-right"] > 0.8 * counts["healthy"]
+    assert counts["late-right"] > 0.65 * counts["healthy"]  # the 70 % in time: no wire waits for the others
     assert counters.late > 0

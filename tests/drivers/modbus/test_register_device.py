@@ -262,6 +262,72 @@ def test_forget_asks_for_everything_again():
     assert after.codes == (0,) * 5
 
 
+def test_what_a_starting_device_refuses_is_asked_again_after_a_minute_and_then_more_seldom():
+    refuse = {5}
+    values = {n: float(n + 1) for n in (0, 2, 4, 6, 8)}
+
+    async def scenario(boot_s, seconds):
+        bus = Bus(answer=memory(values, refuse=refuse))
+        device, _ = await on(bus, LONG)
+        begin_s = asyncio.get_running_loop().time()
+        healed_s, asked = None, []
+        while (now_s := asyncio.get_running_loop().time() - begin_s) < seconds:
+            if now_s >= boot_s:
+                refuse.clear()
+            before = len(bus.requests)
+            (sample,) = await device.poll()
+            if len(bus.requests) - before > len(device.blocks):
+                asked.append(now_s)
+            if healed_s is None and sample.codes == (0,) * 5:
+                healed_s = now_s
+            await asyncio.sleep(5.0)
+        return healed_s, asked
+
+    healed_s, _ = virtual_time.run(scenario(20.0, 100.0))
+    assert 60 <= healed_s <= 70
+    refuse.add(5)
+    healed_s, asked = virtual_time.run(scenario(1e9, 7200.0))
+    assert healed_s is None
+    assert len(asked) == 5  # at once, after 1, 4, 16 and 64 minutes
+
+
+def test_plans_follow_the_reply_time_of_the_unit():
+    apart = profile(*[(name, f"input {60 * n} u16", "") for n, name in enumerate(("voltage_l1", "voltage_l2"))])
+    values = dict.fromkeys(range(200), 7)
+
+    async def blocks(delay_s):
+        device, _ = await on(Bus(answer=memory(values), delay=lambda unit: delay_s, settings="19200 8N1"), apart)
+        before = len(device.blocks)
+        for _ in range(70):
+            await device.poll()
+        return before, len(device.blocks)
+
+    assert virtual_time.run(blocks(0.02)) == (2, 2)
+    assert virtual_time.run(blocks(0.2)) == (2, 1)  # a hole of 59 registers is cheaper than 0.2 s
+
+
+def test_a_read_that_sets_its_counter_to_zero_is_never_sent_twice():
+    resets = profile(("vehicles", "input 0 u16", ""), limits="[limits]\nretry = false\ntimeout_ms = 200\n")
+    chance = random.Random(5)
+    bus = Bus(
+        answer=memory({0: 3}),
+        delay=lambda unit: 0.5 if chance.random() < 0.3 else 0.01,
+        mutate=lambda frame: frame[:-1] + b"!" if chance.random() < 0.2 else frame,
+    )
+
+    async def scenario():
+        device, _ = await on(bus, resets)
+        asked = []
+        for _ in range(200):
+            before = len(bus.requests)
+            await device.poll()
+            asked.append(len(bus.requests) - before)
+            await asyncio.sleep(3.0)
+        return asked
+
+    assert max(virtual_time.run(scenario())) == 1
+
+
 def test_identify():
     marked = profile(
         ("voltage_l1", "input 0 f32", ""),

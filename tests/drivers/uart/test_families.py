@@ -22,7 +22,7 @@ from drivers.errors import BadFrame, DeviceRefused
 from drivers.offline import decode_stream
 from drivers.profile import load, shipped
 from drivers.sample import Code
-from drivers.uart import canoga, houston_radar, iec62056_21, rtms_g4, sensirion_sps30, wavetronix_ss125
+from drivers.uart import canoga, houston_radar, iec62056_21, org_815, rtms_g4, sensirion_sps30, wavetronix_ss125
 from drivers.uart.registry import families, family
 from drivers.uart.rows import Rows
 from drivers.uart.stream import Ear, StreamDevice
@@ -52,6 +52,31 @@ def test_example_gives_its_values(example):
     assert {name: got[name] for name in example.values} == {
         name: (pytest.approx(value, rel=1e-9), Code.GOOD) for name, value in example.values.items()
     }
+
+
+class TestRainGauge:
+    def test_what_it_prints(self):
+        for line, values in (
+            (b"R+12.50 100.001", (100.001, 12.5)),
+            (b"R+ 12.5 100.001", (100.001, 12.5)),
+            (b"   ---- ---.---", (None, None)),
+        ):
+            cut = org_815.cut(line)
+            if cut is None or not cut.frame:
+                assert line == b"R+12.50 100.001"  # no blank in column 2: not the gauge's form
+                continue
+            (facts,) = org_815.decode(line, "")
+            assert (facts.fields["accumulation_mm"], facts.fields["rate_mm_h"]) == values
+
+    def test_a_shifted_line_is_no_number(self):
+        for line in (b"R- .25 001.234A", b"R- 0.25 01.2345", b"- 0.25 001.234R"):
+            assert not [cut for cut in [org_815.cut(line)] if cut is not None and cut.frame]
+
+    def test_starting_up_and_faults(self):
+        (facts,) = org_815.decode(b"** ---- ---.---", "")
+        assert facts.warming
+        (facts,) = org_815.decode(b"ER ---- ---.---", "")
+        assert facts.fault
 
 
 def test_every_family_has_an_example_and_a_profile():

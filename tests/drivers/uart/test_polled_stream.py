@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+import sim_bench
 import virtual_time
 from stream_examples import EXAMPLES, adec, ss125, ss125_interval, winsen
 
@@ -290,6 +292,34 @@ def test_a_dead_meter_does_not_cost_a_whole_readout():
         return loop.time() - begun
 
     assert virtual_time.run(scenario()) < 5
+
+
+@pytest.mark.parametrize("name", ["plantower-pms5003-duty", "nova-sds011-duty", "sensirion-sps30-duty"])
+def test_a_device_sleeps_between_polls(name):
+    device, said = sim_bench.made(name)
+    sensor = device.device
+
+    def asleep():
+        talking = getattr(sensor, "talking", True) if not name.startswith("sensirion") else "measuring" in sensor.memory
+        return getattr(sensor, "asleep", not talking)
+
+    async def scenario():
+        polled, seen = PolledStream(Wire(sim_bench.Bench(device)), load(name)), []
+        for _ in range(3):
+            begin_s = asyncio.get_running_loop().time()
+            (sample,) = await polled.poll()
+            seen.append((asyncio.get_running_loop().time() - begin_s, sample, len(said)))
+            await asyncio.sleep(1.0)
+            assert asleep()
+            await asyncio.sleep(300.0)
+        return seen, polled
+
+    seen, polled = virtual_time.run(scenario())
+    assert all(30.0 <= took_s < polled.longest_s for took_s, _, _ in seen)
+    assert [count for _, _, count in seen] == [1, 2, 3]
+    for (_, sample, _), served in zip(seen, said, strict=True):
+        assert sim_bench.agrees(sim_bench.named(polled.profile, sample), served.values)
+        assert set(sample.codes) == {Code.GOOD}
 
 
 def test_a_babbling_line_ends():

@@ -11,7 +11,7 @@ from drivers.modbus.decode import BlockDecoder
 from drivers.modbus.plan import Block
 from drivers.profile import load, where
 from firmware_sims.single import DEVICES
-from gateway.cli.probe import known
+from gateway.cli.probe import _number, known
 from gateway.technician.search_value import places
 
 NOON_S = 1_795_240_800.0
@@ -44,28 +44,38 @@ def joined(held):
     return out
 
 
-def test_the_first_answer_is_right_for_50_values_of_10_profiles():
-    dice, right, tried = random.Random(11), 0, 0
-    for name in PROFILES:
-        profile = load(name)
-        held = registers(name)
-        blocks = joined(held)
-        rows = [row for row in profile.rows if row.via is None and not row.offset]
-        values = {}
-        for row in rows:
-            place = where(row.read)
-            data = b"".join(held.get((place.table, place.address + n), b"") for n in range(place.count))
-            if len(data) != 2 * place.count:
-                continue
+def shown_values(name, held):
+    """Points of a profile with the value that the simulated device would show, and the row that reads it."""
+    for row in load(name).rows:
+        place = where(row.read)
+        data = b"".join(held.get((place.table, place.address + n), b"") for n in range(place.count))
+        if row.via is None and not row.offset and len(data) == 2 * place.count:
             (value,), (code,) = BlockDecoder(Block(place.table, place.address, place.count, (0,)), [row]).decode(data)
             if not code and abs(value) > 1:
-                values[row.point] = value
-        for point in dice.sample(sorted(values), min(5, len(values))):
+                yield row, place, value
+
+
+def is_it(best, row, place):
+    """Register, type, word order and scale, all of them."""
+    same_order = place.count == 1 or best.order == place.order
+    return (best.table, best.address, best.type, same_order, best.scale) == (
+        place.table, place.address, place.type, True, pytest.approx(row.scale),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("rounds", [1, pytest.param(10, marks=pytest.mark.soak)])
+def test_the_first_answer_is_right_for_50_values_of_10_profiles(rounds):
+    dice, right, tried = random.Random(11), 0, 0
+    for name in PROFILES * rounds:
+        held = registers(name)
+        blocks, found = joined(held), list(shown_values(name, held))
+        for row, place, value in dice.sample(found, 5):
             tried += 1
-            shown = f"{values[point]:.2f}"
-            best = places(blocks, float(shown), tolerance=0.005, known=known(profile))[0]
-            right += best.known == point or values.get(best.known) == pytest.approx(values[point], abs=0.01)
-    assert tried >= 45
+            number, tolerance = _number(f"{value:.2f}")
+            answers = places(blocks, number, tolerance=tolerance, known=known(load(name)))
+            right += bool(answers) and is_it(answers[0], row, place)
+    print(f"probe: {right} of {tried} right at the first answer: register, type, word order and scale")
+    assert tried == 50 * rounds
     assert right >= 0.95 * tried
 
 
@@ -97,3 +107,17 @@ def test_on_a_wire(capsys, tmp_path, cg_bench):
     none = said(capsys, "--config", path, "probe", "chiller", "--value", "98765.4321")
     assert (none.code, "CG-DEV-04" in none.err) == (1, True)
     assert said(capsys, "--config", path, "probe", "chiller", "--value", "x").code == 2
+
+
+def test_a_unit_that_nobody_knows(capsys, tmp_path, cg_device):
+    """No profile, no config entry: both tables are searched, what the device refuses is left out."""
+    placed = cg_device("schneider-pm5xxx", unit=5, tcp=True)
+    at = next(where(row.read) for row in load("schneider-pm5xxx").rows if row.point == "frequency")
+    host, path = f"127.0.0.1:{placed.tcp}", site(tmp_path)
+    asked = ["raw", host, "-a", "5", "-t", "4:float", "-0", "-r", at.address]
+    (value,) = json.loads(said(capsys, "--json", "--config", path, *asked).out)["values"]
+    argv = ["--json", "--config", path, "probe", f"{host}/5", "--value", f"{value:.1f}", "--count", "20"]
+    shown = said(capsys, *argv, "--span", f"{at.address - 9}-{at.address + 9}")
+    assert shown.code == 0, shown
+    assert f"holding 0x{at.address:04X} f32" in [json.loads(row)["read"] for row in shown.out.splitlines()]
+    assert said(capsys, *argv, "--span", "79-60").code == 2

@@ -172,3 +172,49 @@ def test_series_of_flags_have_the_length_of_the_series():
         assert len(plausible.flat_line(values, times, suspect_s=1, fail_s=2, tolerance=0.1)) == n
     assert plausible.spikes([1, None, 3, 9, 3], suspect=1, fail=3) == [2, 9, 2, 4, 2]
     assert plausible.opcua_status(good=0, bad=0, uncertain=0) == "Bad"
+
+
+def test_a_block_is_forecast_from_what_it_used_and_the_present_power():
+    assert energy.forecast_demand_kw(1.0, kw=12.0, into_s=600.0) == pytest.approx((1.0 + 12.0 / 12) * 4)
+    assert energy.forecast_demand_kw(2.5, kw=99.0, into_s=900.0) == pytest.approx(10.0)
+
+
+def test_occupancy_that_jumps_again_and_again_is_a_fault():
+    assert traffic.occupancy_spikes([0.0, 30.0, 0.0, 30.0])
+    assert not traffic.occupancy_spikes([0.0, 30.0, 30.0, 60.0, 60.0, 10.0, 10.0])
+    assert not traffic.occupancy_spikes([5.0])
+
+
+def test_entropy_is_that_of_the_distribution():
+    assert traffic.entropy([1.0, 2.0, 3.0, 4.0]) == pytest.approx(1.3862943611)
+    assert traffic.entropy([7.0] * 9) == 0.0
+    assert traffic.entropy([]) == 0.0
+
+
+def test_each_pems_test_finds_its_fault():
+    sound = [5.0 + k % 997 / 100 for k in range(2040)]
+    flows = [3.0] * 2040
+    assert traffic.pems_faults(sound, flows) == ()
+    assert traffic.pems_faults([0.0] * 1201 + sound[1201:], flows)[0] == 1  # its entropy falls too
+    assert traffic.pems_faults(sound, [0.0] * 51 + flows[51:]) == (2,)
+    assert traffic.pems_faults([60.0 + one for one in sound[:201]] + sound[201:], flows) == (3,)
+    assert traffic.pems_faults([9.0] * 2040, flows) == (4,)
+
+
+@pytest.mark.parametrize(("metres", "name"), [(1.9, "motorcycle"), (2.0, "short"), (6.6, "medium"), (14.9, "long")])
+def test_length_classes_include_their_lower_limit(metres, name):
+    assert traffic.length_bin(metres) == name
+
+
+def test_a_class_without_a_unit_is_not_guessed():
+    with pytest.raises(KeyError):
+        traffic.passenger_cars({"c1": 3.0}, {})
+
+
+def test_ppb_and_mass_are_each_others_reverse():
+    assert air.ppb("no2", ug_m3=air.mass("no2", ppb=106.0)) == pytest.approx(106.0)
+
+
+@pytest.mark.parametrize(("pct", "level"), [(-10.0, 1), (10.0, 1), (-10.1, 2), (-15.0, 2), (10.1, 3), (-15.1, 3)])
+def test_bands_of_the_supply(pct, level):
+    assert energy.VOLTAGE_BAND.level(pct) == level

@@ -84,7 +84,7 @@ def test_the_header_is_little_endian_and_64_bytes():
     """The layout of docs/journal.md, spelt out by hand."""
     head = segment().header()
     assert len(head) == HEADER_BYTES == 64
-    by_hand = b"CGJRNL\r\n" + struct.pack("<HBB", 1, 1, 0) + UUID + struct.pack("<QQqI4x", 5, 1000, -7, 1 << 22)
+    by_hand = b"CGJRNL\r\n" + struct.pack("<HBB", 2, 1, 0) + UUID + struct.pack("<QQqI4x", 5, 1000, -7, 1 << 22)
     assert head == by_hand + struct.pack("<I", zlib.crc32(by_hand))
     assert parse_header("x", head) == Segment("x", UUID, 5, 1000, -7, 1 << 22, CRC32C)
 
@@ -109,7 +109,7 @@ def test_i6_a_newer_format_is_told():
     head = segment().header()[:8] + struct.pack("<H", 9) + bytes(50)
     with pytest.raises(FutureFormat) as caught:
         parse_header("a.seg", head + struct.pack("<I", zlib.crc32(head)))
-    assert (caught.value.segment, caught.value.version, caught.value.known) == ("a.seg", 9, 1)
+    assert (caught.value.segment, caught.value.version, caught.value.known) == ("a.seg", 9, 2)
 
 
 @pytest.mark.parametrize("name", ["x.seg", "", "0000000000000005", "00000000000000zz.seg", "0000000000000005.tmp"])

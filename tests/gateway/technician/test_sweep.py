@@ -1,6 +1,8 @@
 """The sweep on a simulated wire, in virtual time: settings found, devices named, nothing written, causes told."""
 
 import asyncio
+import os
+import termios
 
 import pytest
 import virtual_time
@@ -10,6 +12,7 @@ from drivers.line import line
 from firmware_sims.framing import rtu
 from gateway.technician.sweep import SETTINGS, Search, sweep
 from gateway.technician.symptoms import findings
+from gateway.technician.tap import SerialTap
 
 READS = {1, 2, 3, 4, 43}
 
@@ -29,7 +32,7 @@ def scanned(tap, search=None, *, configured=None):
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
-@pytest.mark.parametrize("number", [1, 10])
+@pytest.mark.parametrize("number", [1, *(pytest.param(n, marks=pytest.mark.soak) for n in range(2, 10)), 10])
 def test_a_meter_at_any_setting_is_found_and_named_within_40_s(settings, number):
     tap = SimTap({number: unit("eastron-sdm630", number)}, line=str(settings))
     found, faults, took_s, _told = scanned(tap)
@@ -37,12 +40,14 @@ def test_a_meter_at_any_setting_is_found_and_named_within_40_s(settings, number)
     assert found[0].names[0].profile == "eastron-sdm630"
     assert took_s <= 40.0
     assert faults == []
+    print(f"scan: id {number} at {settings}: found and named after {took_s:.1f} s (virtual time)")
 
 
 def test_the_eta_holds_on_a_silent_line():
     search = Search()
     _found, _faults, took_s, told = scanned(SimTap({}), search)
     assert took_s == pytest.approx(search.eta_s(), rel=0.2)
+    print(f"scan: said {search.eta_s():.1f} s, took {took_s:.1f} s")
     at_half = [thing[2] for what, thing in told if what == "try"][60]
     assert at_half == pytest.approx(took_s / 2, rel=0.2)
 
@@ -74,11 +79,33 @@ def test_parity_alone_is_named():
     assert faults[0].args["unit"] == "2"
 
 
-def test_other_settings_than_configured_are_told():
-    tap = SimTap({2: unit("eastron-sdm630", 2)}, line="9600 8E1")
-    _found, faults, _took, _told = scanned(tap, QUICK, configured=line("9600 8N1"))
+@pytest.mark.parametrize("true", ["9600 8E1", "19200 8N1", "4800 8N1"])
+def test_other_settings_than_configured_are_told(true):
+    """A wrong parity, a wrong speed: the sweep finds the right one and says so."""
+    tap = SimTap({2: unit("eastron-sdm630", 2)}, line=true)
+    tried = Search(settings=(line("9600 8N1"), line(true)), ids=(1, 2, 3))
+    _found, faults, _took, _told = scanned(tap, tried, configured=line("9600 8N1"))
     assert codes(faults) == ["CG-BUS-12"]
-    assert faults[0].args["found"] == "9600 8E1"
+    assert faults[0].args["found"] == true
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+def test_a_port_is_set_as_the_sweep_asks(settings):
+    """The pty keeps the speed, and nothing else: parity and counters are the simulated link's."""
+    master, slave = os.openpty()
+    try:
+        link = SerialTap(os.ttyname(slave)).link(settings)
+
+        async def go():
+            await link.open()
+            speeds = termios.tcgetattr(master)[4:6]
+            await link.close()
+            return speeds
+
+        assert asyncio.run(go()) == [getattr(termios, f"B{settings.baud}")] * 2
+    finally:
+        os.close(master)
+        os.close(slave)
 
 
 def test_an_echo_is_harmless_and_a_spoilt_one_is_not():

@@ -34,7 +34,8 @@ PATHS = (
 def page(tmp_path_factory):
     folder = tmp_path_factory.mktemp("hostile")
     (folder / "state").mkdir()
-    with ScriptedDaemon(folder / "state", {"a": device()}), LivePage(folder) as live:
+    with ScriptedDaemon(folder / "state", {"a": device()}) as daemon, LivePage(folder) as live:
+        live.daemon = daemon
         yield live.ready()
 
 
@@ -135,6 +136,51 @@ def test_raw_garbage(page, raw):
                 got += chunk
     assert not got or got.split(b" ", 2)[1] in {b"400", b"404", b"413", b"414", b"421", b"431", b"505"}
     assert unharmed(page)
+
+
+JSON = {"Content-Type": "application/json", "Content-Length": "2"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 411),
+        ({"Content-Type": "application/json"}, 411),
+        (JSON, 403),  # no origin
+        (JSON | {"Origin": "null"}, 403),
+        (JSON | {"Origin": "http://evil.example"}, 403),
+        (JSON | {"Origin": "{url}", "Sec-Fetch-Site": "cross-site"}, 403),
+        (JSON | {"Origin": "{url}", "Sec-Fetch-Site": "same-site"}, 403),
+        (JSON | {"Origin": "{url}", "Sec-Fetch-Site": "none"}, 403),
+        (JSON | {"Origin": "{url}", "Content-Type": "text/plain"}, 415),
+        (JSON | {"Origin": "{url}", "Content-Type": "application/x-www-form-urlencoded"}, 415),
+        (JSON | {"Origin": "{url}", "Content-Type": "multipart/form-data"}, 415),
+        (JSON | {"Origin": "{url}", "Content-Length": "1073741824"}, 413),
+        (JSON | {"Origin": "{url}", "Content-Length": "2049"}, 413),
+        (JSON | {"Origin": "{url}", "Transfer-Encoding": "chunked"}, 411),
+        (JSON | {"Origin": "{url}"}, 403),  # our own page, without a permit
+        (JSON | {"Origin": "{url}", "X-Citygate-Permit": "guess"}, 403),
+        (JSON | {"Origin": "{url}", "Cookie": "permit=guess", "Authorization": "Bearer guess"}, 403),
+    ],
+)
+@pytest.mark.parametrize("what", ["scan", "add", "finish"])
+def test_no_stranger_changes_anything(page, what, headers, status):
+    given = {name: value.format(url=page.url) for name, value in headers.items()}
+    seen = len(page.daemon.asked)
+    assert page.get(f"/setup/{what}", given, method="POST", body=b"{}")[0] in {status, 400}
+    steered = [one for one in page.daemon.asked[seen:] if one["ask"] in {"desk", "unlock"}]
+    assert all(one["permit"] in {"", "guess"} for one in steered)  # the daemon is asked, and refuses
+    assert len(steered) == (headers.get("Origin") == "{url}" and status == 403 and "Sec-Fetch-Site" not in headers)
+
+
+@pytest.mark.parametrize("path", ["/setup/", "/setup/../scan", "/setup/rm", "/setup/unlock/x", "/setup/%2e%2e/unlock"])
+def test_there_are_no_other_changes(page, path):
+    assert page.get(path, JSON | {"Origin": page.url}, method="POST", body=b"{}")[0] in {400, 404}
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"])
+def test_a_change_is_a_post(page, method):
+    assert page.get("/setup/finish", {"Origin": page.url}, method=method)[0] == 405
 
 
 def test_websockets_are_not_spoken(page):

@@ -1,0 +1,249 @@
+"""Sending again: what a broker lost comes back, the ledger stays balanced, dead letters are taken or stay."""
+
+import asyncio
+import json
+import random
+import threading
+
+import msgspec
+import paho.mqtt.client as paho
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from made_records import raw, series
+from parts import Mosquitto, poll
+from ram_journal import RamJournal
+from sink_cases import SITE
+
+from firmware_sims import virtual_time
+from gateway.clock import FakeClock
+from gateway.codec import DEAD, REQUEUED, Codec
+from gateway.config import Sink
+from gateway.lanes import Lanes
+from gateway.ledger import MAX_UNHEARD, Filter, Ledger
+from gateway.replay import Order, Replay
+from gateway.shipper import Shipper
+from gateway.sinks import Fate, SinkDown
+from gateway.sinks.memory import MemorySink
+from gateway.sinks.registry import make_sink
+
+STEP_MS = 1000
+
+
+class Bench:
+    """A journal, a ledger and a shipper over `sink`; `run(act)` ends when nothing waits and no order is open."""
+
+    def __init__(self, sink):
+        self.journal, self.codec, self.meter = RamJournal(), Codec({}), series()
+        self.journal.mark(*self.codec.schema_marks(self.meter))
+        self.sink = sink
+        self.ledger = Ledger(low=0)
+        chosen = Filter(Sink(kind="memory", streams=("raw",)), personal=frozenset())
+        lanes = Lanes(ledger=self.ledger, chosen=chosen, journal=self.journal, codec=self.codec)
+        self.shipper = Shipper("mem", sink=sink, lanes=lanes)
+        self.shipper.replay = Replay(
+            journal=self.journal, codec=self.codec, ledger=self.ledger, chosen=chosen, note=self.note
+        )
+        self.shipper.bury = self.bury
+        self.count = 0
+
+    def note(self, kind, payload):
+        self.shipper.offer(self.journal.append(kind, payload), None)
+
+    def bury(self, sink, record, reason):
+        self.note(DEAD, msgspec.msgpack.encode([1, sink, reason, *self.codec.encode(record)]))
+
+    def append(self, many):
+        for _ in range(many):
+            self.count += 1
+            record = raw(self.meter, self.count, self.count)
+            self.shipper.offer(self.journal.append(*self.codec.encode(record)), record)
+        self.journal.commit_now()
+        self.shipper.committed()
+
+    def letters(self):
+        entries = self.journal.read(0, limit_bytes=1 << 30)
+        gone = {msgspec.msgpack.decode(e.payload)[1] for e in entries if e.kind == REQUEUED}
+        return [e.position for e in entries if e.kind == DEAD and e.position not in gone]
+
+    async def run(self, act, *, deadline_s=200.0):
+        task = asyncio.create_task(self.shipper.run())
+        await self.calm(deadline_s)
+        await act()
+        await self.calm(deadline_s)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert self.ledger.selected == sum(self.ledger.counts.values()) == self.count
+
+    async def calm(self, deadline_s):
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + deadline_s
+        while loop.time() < until_s:
+            await asyncio.sleep(0.1)
+            order = self.shipper.replay.order
+            if not self.ledger.waiting and self.shipper.state == "up" and (order is None or order.done):
+                return
+        raise AssertionError(self.shipper.report())
+
+    def seqs(self):
+        return [record.seq for record in self.sink.records]
+
+
+def order(first, last, **more):
+    at = raw(series(), 0, 0).t_ms
+    step_ms = raw(series(), 1, 1).t_ms - at
+    return Order(at + first * step_ms, at + last * step_ms, **more)
+
+
+def test_a_range_goes_again_in_order_with_its_identity():
+    bench = Bench(MemorySink(window=10))
+
+    async def act():
+        bench.sink.taken.clear()
+        bench.shipper.send_again(order(20, 60))
+
+    bench.append(100)
+    virtual_time.run(bench.run(act))
+    assert bench.seqs() == list(range(20, 60))
+    assert bench.shipper.replay.order.fates == {"delivered": 40}
+    assert bench.ledger.counts["delivered"] == 100
+
+
+def test_live_records_go_before_a_replay_and_a_lost_connection_does_not_lose_it():
+    bench = Bench(MemorySink(window=10))
+
+    async def act():
+        bench.sink.taken.clear()
+        bench.sink.answer = lambda record: (
+            None if record.seq % 7 == 0 and len(bench.sink.taken) < 60 else (Fate.DELIVERED, "")
+        )
+        bench.shipper.send_again(order(1, 301))
+        await asyncio.sleep(0.3)
+        bench.append(1)
+        await asyncio.sleep(1.0)
+        bench.sink.lose(SinkDown("cut", code="CG-MQT-01"))
+        bench.shipper.committed()
+
+    bench.append(300)
+    virtual_time.run(bench.run(act))
+    assert set(bench.seqs()) == set(range(1, 302))
+    assert bench.shipper.replay.order.fates == {"delivered": 300}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_unheard_records_alone_go_again_and_become_delivered(seed):
+    dice = random.Random(seed)
+    bench = Bench(MemorySink(window=10))
+    deaf = set()
+
+    def answer(record):
+        if record.seq in deaf:
+            return Fate.UNHEARD, "0x10"
+        return Fate.DELIVERED, ""
+
+    bench.sink.answer = answer
+    bench.count = 0
+    while len(deaf) < 60:
+        first = dice.randrange(1, 380)
+        deaf |= set(range(first, first + dice.randrange(1, 20)))
+    heard = set(deaf)
+
+    async def act():
+        assert bench.ledger.counts["unheard"] == len(heard)
+        deaf.clear()
+        bench.sink.taken.clear()
+        bench.shipper.send_again(order(1, 401, unheard=True))
+
+    bench.append(400)
+    virtual_time.run(bench.run(act))
+    assert set(bench.seqs()) == heard
+    assert bench.ledger.counts["unheard"] == 0
+    assert bench.ledger.counts["delivered"] == 400
+
+
+def test_dead_letters_are_taken_or_stay():
+    bench = Bench(MemorySink(window=10))
+    bench.sink.answer = lambda record: (Fate.DEAD, "no") if record.seq % 10 == 0 else (Fate.DELIVERED, "")
+
+    async def act():
+        letters = bench.letters()
+        assert len(letters) == 5
+        bench.sink.answer = lambda record: (Fate.DEAD, "no") if record.seq == 50 else (Fate.DELIVERED, "")
+        bench.shipper.send_again(Order(letters=(*letters, 3, 10**9)))  # a record's place, and none: neither is a letter
+
+    bench.append(50)
+    virtual_time.run(bench.run(act))
+    assert bench.shipper.replay.order.fates == {"delivered": 4, "dead": 1}
+    assert len(bench.letters()) == 1
+    assert (bench.ledger.counts["dead"], bench.ledger.counts["delivered"]) == (1, 49)
+
+
+@settings(max_examples=150)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 500), st.sampled_from(["unheard", "delivered"])),
+        max_size=300,
+        unique_by=lambda p: p[0],
+    )
+)
+def test_no_unheard_position_is_ever_forgotten(fates):
+    ledger = Ledger(low=0)
+    for position, fate in fates:
+        ledger.book(position, fate)
+    assert all(ledger.was_unheard(position) for position, fate in fates if fate == "unheard")
+    assert len(ledger.unheard) <= MAX_UNHEARD
+    again = Ledger.from_bytes(ledger.to_bytes())
+    assert (again.unheard, again.since) == (ledger.unheard, ledger.since)
+
+
+class Platform:
+    """A persistent MQTT 5 session that is online only while it is asked to be."""
+
+    def __init__(self, port):
+        self.seqs = []
+        self._port = port
+
+    def __enter__(self):
+        self.client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id="platform", protocol=paho.MQTTv5)
+        self.client.on_message = lambda _c, _d, message: self.seqs.append(json.loads(message.payload)["seq"])
+        ready = threading.Event()
+        self.client.on_subscribe = lambda *_: ready.set()
+        self.client.on_connect = lambda client, *_: client.subscribe("citygate/+/+/+/raw", qos=1)
+        properties = paho.Properties(paho.PacketTypes.CONNECT)
+        properties.SessionExpiryInterval = 3600
+        self.client.connect("127.0.0.1", self._port, clean_start=False, properties=properties)
+        self.client.loop_start()
+        assert ready.wait(10)
+        return self
+
+    def __exit__(self, *_):
+        self.client.disconnect()
+        self.client.loop_stop()
+
+
+@pytest.mark.parts
+@pytest.mark.parametrize("count", [500, pytest.param(10_000, marks=pytest.mark.soak)])
+def test_a_broker_that_was_killed_after_its_pubacks_is_repaired_by_a_replay(count):
+    """R14: mosquitto keeps messages for an absent subscriber in memory; SIGKILL; a replay brings all of them back."""
+    with Mosquitto(extra=("max_queued_messages 200000", "set_tcp_nodelay true")) as broker:
+        platform = Platform(broker.port)
+        with platform:
+            pass  # it has its session now, and is away
+        config = Sink(kind="mqtt", urls=(broker.url,))
+        bench = Bench(make_sink("city", config, site=SITE, clock=FakeClock(wall_ms=0)))
+
+        async def act():
+            assert bench.ledger.counts["delivered"] == count
+            await asyncio.to_thread(broker.stop, kill=True)
+            await asyncio.to_thread(broker.start)
+            with platform:
+                lost = count - len(platform.seqs)
+                assert lost == count
+                bench.shipper.send_again(order(1, count + 1))
+                await bench.calm(60.0)
+                await asyncio.to_thread(poll, lambda: len(platform.seqs) >= count, what="replayed records")
+            print(f"R14: {lost} of {count} lost by the broker; missing after replay: {count - len(set(platform.seqs))}")
+
+        bench.append(count)
+        asyncio.run(bench.run(act))
+    assert sorted(set(platform.seqs)) == list(range(1, count + 1))
