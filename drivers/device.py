@@ -88,6 +88,9 @@ class Addressed(Polled, Protocol):
     def doubt_s(self) -> float:
         """Seconds of the wire's time that the next poll may waste: 0 while the device answers or is not asked."""
 
+    def plan_s(self) -> float:
+        """Seconds of the wire's time that a poll takes by its plan, of a device that answers as usual; 0 if unknown."""
+
     async def poll_now(self) -> tuple[Sample, ...]:
         """As `poll`, for a person who waits: before other reads, and not held up by the device's rest."""
 

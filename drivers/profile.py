@@ -120,6 +120,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"
     A `duty` device sleeps between polls: each wakes it and waits `warmup_s` first.
     `serial` is where its serial number stands: not what it is, but that it stays the same tells a replaced device.
     `every_s` is the period of polls, or of pushed frames, that windows expect; 0 marks an event stream.
+    `quality` holds thresholds of plausibility under the names of the device options (`pm2_5_stuck_s`), which overrule.
     """
 
     schema: Literal[1]
@@ -140,6 +141,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"
     duty: bool = False
     wire: Wire = Wire()
     limits: Limits = Limits()
+    quality: dict[str, float] = {}
     fingerprint: tuple[Fingerprint, ...] = ()
     serial: Fingerprint | None = None
     quirks: tuple[str, ...] = ()

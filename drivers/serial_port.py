@@ -17,6 +17,7 @@ from contextlib import suppress
 from typing import Final
 
 import serial
+from serial.rs485 import RS485Settings
 
 from drivers.alarm import Alarm
 from drivers.errors import LinkBusy, LinkError, LinkLost
@@ -38,10 +39,13 @@ class SerialLink:
     Args:
         port: device path; a stable one (`/dev/serial/by-path/...`) survives replugging. Resolved at every open.
         line: line settings, such as "9600 8N1".
+        rs485: the kernel's driver switches the transceiver by RTS around each request (TIOCSRS485); for UARTs of
+            boards with a bare transceiver. Adapters that switch by themselves need nothing.
     """
 
-    def __init__(self, port: str, line: str | LineSettings = "9600 8N1") -> None:
+    def __init__(self, port: str, line: str | LineSettings = "9600 8N1", *, rs485: bool = False) -> None:
         self.endpoint = port
+        self.rs485 = rs485
         self.line = line if isinstance(line, LineSettings) else _parse(line)
         self._port: serial.Serial | None = None
         self._fd = -1
@@ -54,7 +58,7 @@ class SerialLink:
         Raises:
             LinkBusy: another process holds it.
             LinkLost: there is no such port (now); it may come back.
-            LinkError: the path is not a serial port, or may not be used.
+            LinkError: the path is not a serial port, may not be used, or its driver has no RS-485 mode.
         """
         await self.close()
         _must_be_a_port(self.endpoint)
@@ -73,7 +77,12 @@ class SerialLink:
         except (ValueError, termios.error) as error:
             raise LinkError(f"the port does not take {self.line}: {error}", endpoint=self.endpoint) from None
         try:
+            if self.rs485:
+                port.rs485_mode = RS485Settings(rts_level_for_tx=True, rts_level_for_rx=False)
             _settle(port)
+        except (ValueError, NotImplementedError):
+            port.close()
+            raise LinkError("its driver has no RS-485 mode (rs485 = true)", endpoint=self.endpoint) from None
         except (OSError, termios.error) as error:
             port.close()
             raise LinkLost(f"gone while it was set up ({error})", endpoint=self.endpoint) from None

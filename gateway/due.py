@@ -2,7 +2,7 @@
 
 Polls of one period stand side by side, each in its own place behind the period's start (`lay_out`), so that they do
 not push each other about. *Rough* devices stand at the end: those that answered never, lately not, or take far longer
-than is usual on this wire. They are asked in the slack, the time in which no other is due, and the wait for an answer
+than is usual on this wire and than their plan says. They are asked in the slack, the time in which no other is due, and the wait for an answer
 ends with it. Where their answer never fits into the slack they are asked without it from time to time, seldom enough
 that the others hardly notice.
 """
@@ -79,8 +79,12 @@ def doubt_s(station: Station) -> float:
 def roughs(stations: Sequence[Station]) -> frozenset[str]:
     """Those that have to stand behind the others."""
     usual = sorted(station.need_s for station in stations if station.need_s)
-    bound_s = ROUGH_S + 2 * usual[(len(usual) - 1) // 2] if usual else 0.0
-    return frozenset(one.id for one in stations if not one.need_s or one.worst_s > bound_s or doubt_s(one))
+    usual_s = usual[(len(usual) - 1) // 2] if usual else 0.0
+    return frozenset(
+        one.id
+        for one in stations
+        if not one.need_s or one.worst_s > ROUGH_S + 2 * max(usual_s, one.plan_s) or doubt_s(one)
+    )
 
 
 def lay_out(stations: Sequence[Station]) -> None:

@@ -39,7 +39,7 @@ def fitted(
         one.id: Overrides.of(
             one,
             warmup_s=item.profile.warmup_s,
-            options=item.config.options,
+            options={**item.profile.quality, **item.config.options},
             curves={point: Curve.of(each, zone=zone) for point, each in item.config.calibration.items()},
         )
         for item in items

@@ -3,7 +3,8 @@
     {"ask":"history","series":"air-north" or "*","stream":"15m","from":"<RFC 3339>","to":"<RFC 3339>","points":[...]}
 
 answers `{"records":[...],"truncated":bool}`, each record as the socket tells it live, oldest first, `from` included,
-`to` not. The scan breathes after every slice, so a question never holds up a poll.
+`to` not. The scan begins in the journal's segment of that time, leaves out sealed blocks of other times, and runs in a
+thread, slice by slice, so a question never holds up a poll.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from gateway.journal import Entry, Journal
 from gateway.reading import LENGTHS_S
 from gateway.record import Record
 
-SLICE_BYTES: Final = 32_768
+SLICE_BYTES: Final = 131_072
+SLACK_MS: Final = 3_600_000  # the clock may have been ahead by this much when a segment was begun
 RECORDS_MAX: Final = 20_000
 _KIND: Final[Mapping[str, int]] = {"raw": RAW, "event": EVENT} | dict.fromkeys(LENGTHS_S, WINDOW)
 
@@ -64,16 +66,17 @@ async def history(request: Mapping[str, Any], *, journal: Journal, codec: Codec)
     except ValueError as error:
         return {"error": {"code": "CG-SYS-04", "fact": str(error)}}
     latest: dict[tuple[str, int], Record] = {}
-    at, truncated = journal.first, False
-    while not truncated and (entries := journal.read(at, limit_bytes=SLICE_BYTES)):
-        for record in _fitting(entries, question, codec):
+    at, truncated = journal.seek(question.from_ms - SLACK_MS), False
+    while not truncated:
+        found, at = await asyncio.to_thread(_slice, journal, at, question=question, codec=codec)
+        for record in found:
             key = record.body.id if question.stream == "event" else record.device  # type: ignore[union-attr]
             before = latest.get((key, record.t_ms))
             if before is None or before.rev <= record.rev:
                 latest[key, record.t_ms] = record
         truncated = len(latest) >= RECORDS_MAX
-        at = entries[-1].position + 1
-        await asyncio.sleep(0)
+        if at < 0:
+            break
     ordered = sorted(latest.values(), key=lambda record: record.t_ms)
     lines = []
     for number, record in enumerate(ordered):
@@ -81,6 +84,12 @@ async def history(request: Mapping[str, Any], *, journal: Journal, codec: Codec)
         if not number % 100:
             await asyncio.sleep(0)
     return {"records": lines, "truncated": truncated}
+
+
+def _slice(journal: Journal, at: int, *, question: Question, codec: Codec) -> tuple[list[Record], int]:
+    """What the question asks for in the next slice, and where to go on; -1 at the end."""
+    entries = journal.read(at, limit_bytes=SLICE_BYTES, between=(question.from_ms, question.to_ms - 1))
+    return list(_fitting(entries, question, codec)), entries[-1].position + 1 if entries else -1
 
 
 def _fitting(entries: list[Entry], question: Question, codec: Codec) -> Iterator[Record]:

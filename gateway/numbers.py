@@ -110,7 +110,7 @@ class Numbers:
         if key in self._learned_ms and t_ms >= self._learned_ms[key]:
             return
         low_ms = t_ms - BEFORE_MS
-        at = self._journal.first
+        at = self._journal.seek(low_ms - BEFORE_MS)
         while entries := self._journal.read(at, limit_bytes=1 << 20):
             for entry in entries:
                 record = self._decoded(entry.kind, entry.payload)

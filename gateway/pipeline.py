@@ -7,13 +7,13 @@ clock it turns by hand.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final, Protocol
 
 import msgspec
 
 from drivers.sample import Code, Sample
-from gateway.clock import BUILD_MS, HORIZON_MS, Clock, rfc3339
+from gateway.clock import BUILD_MS, HORIZON_MS, Clock
 from gateway.codec import DEAD, UNDATED, Codec, Undated
 from gateway.dating import Dated, Dating
 from gateway.journal import Journal
@@ -22,6 +22,7 @@ from gateway.numbers import Numbers
 from gateway.reading import Aggregate, Event, Reading, Series
 from gateway.recall import Index, Recall
 from gateway.record import Body, Record
+from gateway.refused import Refused
 from gateway.schemas import Schemas
 
 GIVE_SAMPLE: Final = 50  # held entries that are dated with each new one, and with each tick
@@ -50,15 +51,6 @@ class Windows(Protocol):
 
 
 Listener = Callable[[int, Record | None], None]
-
-
-@dataclass(slots=True)
-class _Refused:
-    """What a full journal could not take of one device and stream: times (UTC ms) and count."""
-
-    first_ms: int
-    last_ms: int
-    n: int = 1
 
 
 class Pipeline:
@@ -94,7 +86,7 @@ class Pipeline:
         self._attach: Callable[[Aggregate], Aggregate] = lambda aggregate: aggregate
         self._numbers = Numbers(journal=journal, codec=codec, epoch=epoch)
         self._schemas = Schemas(journal=journal, codec=codec)
-        self._refused: dict[tuple[str, str], _Refused] = {}
+        self._refused = Refused(epoch)
         self._dating = Dating(clock=clock, journal=journal, codec=codec, boot=boot, max_wait_s=max_wait_s)
         self._before: tuple[int, int] | None = None  # ms: offset of the wall clock, and sleep
         self._told = 0
@@ -160,7 +152,8 @@ class Pipeline:
         reading = replace(reading, t_ms=t_ms, codes=codes)
         if self._judge is not None:
             reading = self._judge.judge(reading)
-        self._append(ident, "raw", reading)
+        if not self._append(ident, "raw", reading):
+            self._refused.add(ident, "raw", t_ms=t_ms)
         if self._windows is not None and self._recall is None:  # a recall takes it from the journal
             self._windows.add(reading)
 
@@ -222,8 +215,9 @@ class Pipeline:
         device, stream, start_ms = aggregate.series.id, aggregate.stream, aggregate.start_ms
         if not BUILD_MS <= start_ms < aggregate.end_ms <= HORIZON_MS:
             return
-        if aggregate.rev or not self._numbers.taken(device, stream, t_ms=start_ms):
-            self._append(device, stream, self._attach(aggregate))
+        taken = not aggregate.rev and self._numbers.taken(device, stream, t_ms=start_ms)
+        if not taken and not self._append(device, stream, self._attach(aggregate)):
+            self._refused.add(device, stream, t_ms=start_ms)
 
     def event(self, event: Event) -> None:
         """Journal an event; it is committed within 100 ms. Before the clock is trusted it waits, as samples do."""
@@ -234,20 +228,18 @@ class Pipeline:
 
     def _event(self, event: Event) -> None:
         t_ms = self._numbers.free(event.device, "event", t_ms=event.t_ms)
-        self._append(event.device, "event", replace(event, t_ms=t_ms))
-        self.urgent()
+        if self._append(event.device, "event", replace(event, t_ms=t_ms)):
+            self.urgent()
+        else:
+            self._refused.add(event.device, "event", t_ms=t_ms)
 
     def _tell_refused(self) -> None:
-        """The journal takes entries again: name what it could not take."""
-        refused, self._refused = self._refused, {}
-        for (device, stream), what in refused.items():
-            text = {"en": f"{what.n} records of {device}/{stream} did not fit into the full journal",
-                    "th": f"ข้อมูล {what.n} รายการของ {device}/{stream} ลงบันทึกไม่ได้เพราะเต็ม"}  # fmt: skip
-            body = {"stream": stream, "reason": "full", "from": rfc3339(what.first_ms), "to": rfc3339(what.last_ms)}
-            self.event(Event(
-                device, self._clock.wall_ms(), f"gap-{device}-{stream}-{what.first_ms}", "gap", "CG-JRN-04", "info", 2,
-                text, {**body, "n": what.n, "epoch": self.epoch, "seq": None},
-            ))  # fmt: skip
+        """Name what the full journal could not take, as soon as it takes that."""
+        for key, gap in self._refused.gaps(self._clock.wall_ms()):
+            t_ms = self._numbers.free(gap.device, "event", t_ms=gap.t_ms)
+            if not self._append(gap.device, "event", replace(gap, t_ms=t_ms)):
+                return
+            self._refused.forget(key)
 
     def bury(self, sink: str, record: Record, reason: str) -> None:
         """Keep a dead letter: the record as it was, the sink and the reason."""
@@ -255,13 +247,19 @@ class Pipeline:
         self._bury([sink, reason, kind, payload])
 
     def note(self, kind: int, payload: bytes) -> None:
-        """Keep an entry that no sink wants."""
-        self._tell(self._journal.append(kind, payload), None)
+        """Keep an entry that no sink wants; a full journal's gap event counts it among those of `_gateway`."""
+        try:
+            position = self._journal.append(kind, payload)
+        except JournalFull:
+            self._refused.add("_gateway", "note", t_ms=self._clock.wall_ms())
+            return
+        self._tell(position, None)
 
     def _bury(self, letter: list[object]) -> None:
-        self._tell(self._journal.append(DEAD, msgspec.msgpack.encode([1, *letter])), None)
+        self.note(DEAD, msgspec.msgpack.encode([1, *letter]))
 
-    def _append(self, device: str, stream: str, body: Body) -> None:
+    def _append(self, device: str, stream: str, body: Body) -> bool:
+        """Number it and put it into the journal; false where that is full."""
         rev = body.rev if isinstance(body, Aggregate) else 0
         t_ms = body.start_ms if isinstance(body, Aggregate) else body.t_ms
         epoch, seq, prev = self._numbers.peek(device, stream, t_ms=t_ms, rev=rev)
@@ -269,12 +267,11 @@ class Pipeline:
         try:
             position = self._journal.append(*self._codec.encode(record))
         except JournalFull:
-            was = self._refused.setdefault((device, stream), _Refused(t_ms, t_ms, 0))
-            was.first_ms, was.last_ms, was.n = min(was.first_ms, t_ms), max(was.last_ms, t_ms), was.n + 1
-            return
+            return False
         self._numbers.issue(record)
         self.seen[device, stream] = record
         self._tell(position, record)
+        return True
 
     def _tell(self, position: int, record: Record | None) -> None:
         for listener in self.listeners:

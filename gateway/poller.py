@@ -32,11 +32,16 @@ class PolledWire(Wire):
         self._asked = asyncio.Event()
         self._strangers: set[str] = set()
         self._lay_out_s = 0.0
+        self._estranged = False
 
     async def serve(self) -> None:
-        """Poll what is due, answer what is asked, else sleep."""
+        """Poll what is due, answer what is asked, else sleep; ends where nobody but strangers answers.
+
+        Then the port is given up and opened again: its name may have gone to another adapter, whose owner waits for it.
+        """
         loop = asyncio.get_running_loop()
-        while True:
+        self._estranged = False
+        while not self._estranged:
             self.beat_s = now_s = loop.time()
             if not self._asks.empty():
                 await self._answer()
@@ -81,6 +86,7 @@ class PolledWire(Wire):
         if wrong is not None and station.id not in self._strangers:
             self._strangers.add(station.id)
             self._say(station.id, "CG-BUS-06", "raised", f"{wrong.means}: {wrong.seen}")
+        self._estranged = wrong is not None and not any(one.proven for one in self.stations)
         if station.proven and station.id in self._strangers:
             self._strangers.discard(station.id)
             self._say(station.id, "CG-BUS-06", "cleared", "its identity holds again")

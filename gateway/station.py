@@ -57,6 +57,7 @@ class Station:
     intervals_s: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT))
     _costs_s: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
     _answers_s: deque[float] = field(default_factory=lambda: deque(maxlen=FEW))
+    plan_s: float = 0.0
     period_s: float = field(init=False)
     addressed: Addressed | None = field(init=False)
 
@@ -93,6 +94,7 @@ class Station:
             self.heard_s = now_s
             self._answers_s.append(now_s - self.asked_s)
             ordered = sorted(self._answers_s)
+            self.plan_s = self.addressed.plan_s() if self.addressed is not None else 0.0
             self.least_s, self.need_s = ordered[0], ordered[len(ordered) // 2]
 
     def judge(self, findings: Sequence[Finding]) -> Finding | None:

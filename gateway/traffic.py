@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any, Final
 
+from drivers.link import SerialLink
 from drivers.modbus.master import Master
 from drivers.uart.polled import PolledStream
 from drivers.uart.stream import StreamDevice
@@ -41,7 +42,13 @@ class Traffic:
         busy_s = told.pop("busy_s", self.busy_s)
         each = {station.id: station.report() | told["units"].get(_unit(station), {}) for station in stations}
         del told["units"]
-        return {"load": round(self.load(busy_s, now_s), 4), **told, "devices": each}
+        return {"load": round(self.load(busy_s, now_s), 4), **told, **_line_errors(way), "devices": each}
+
+
+def _line_errors(way: object) -> dict[str, int]:
+    """What the port's driver counted since it was loaded; nothing where it counts nothing."""
+    counted = way.receive_errors() if isinstance(way, Master | SerialLink) else None
+    return {} if counted is None else dict(zip(("framing", "parity", "breaks"), counted, strict=True))
 
 
 def _unit(station: Station) -> int | None:

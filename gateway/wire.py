@@ -1,6 +1,6 @@
 """What every wire has: opening, losing and reopening it, failed samples on time while it is away, its schedule's start.
 
-Knows neither sinks nor disk. A lost wire is reopened with a full-jitter wait of at most 5 s; meanwhile its devices
+Knows neither sinks nor disk. A lost wire is reopened with a full-jitter wait of at most 3 s; meanwhile its devices
 give failed samples at their usual times: "no data" is data.
 """
 
@@ -21,7 +21,7 @@ from gateway.station import Station
 from gateway.traffic import Traffic
 
 LOG: Final = logging.getLogger("citygate.poll")
-REOPEN_S: Final = 5.0
+REOPEN_S: Final = 3.0
 PHASE: Final = 0.25  # of the wire's shortest period: how far behind the wall clock's slots its polls begin
 
 

@@ -31,7 +31,7 @@ def wiring(bus: Bus, items: Sequence[Item], *, patience_s: float = 0.0) -> Wirin
     `patience_s`: how long a poll may wait for a Modbus unit that is in quarantine.
     """
     settings = _settings(bus, items)
-    link = _tcp(bus) if settings is None else SerialLink(str(bus.port), settings)
+    link = _tcp(bus) if settings is None else SerialLink(str(bus.port), settings, rs485=bus.rs485)
     speaks = {item.profile.speaks for item in items}
     if speaks == {"push"}:
         return Wiring(link, link, tuple(StreamDevice(item.profile) for item in items))

@@ -40,12 +40,18 @@ chmod 0755 "$root/usr/bin/citygate"
 
 # Units, rules, users, folders, manual, completion, the example.
 put() { mkdir -p "$root/$(dirname "$2")" && install -m 0644 "$here/$1" "$root/$2"; }
-for unit in citygate citygate-live citygate-clock; do
+for unit in citygate citygate-live citygate-clock citygate-identity; do
     put "deploy/systemd/$unit.service" "usr/lib/systemd/system/$unit.service"
 done
 put deploy/udev/60-citygate-serial.rules usr/lib/udev/rules.d/60-citygate-serial.rules
 put deploy/sysusers/citygate.conf usr/lib/sysusers.d/citygate.conf
 put deploy/tmpfiles/citygate.conf usr/lib/tmpfiles.d/citygate.conf
+put deploy/systemd/journald-citygate.conf usr/lib/systemd/journald.conf.d/60-citygate.conf
+install -D -m 0755 "$here/deploy/deb/identity.sh" "$root/usr/lib/citygate/identity.sh"
+for file in mosquitto/citygate.conf mosquitto/citygate.acl influxdb/v1.iql influxdb/v2.sh; do
+    put "deploy/$file" "usr/share/doc/citygate/$file"
+done
+put docs/install.md usr/share/doc/citygate/install.md
 put config/gateway.example.toml usr/share/doc/citygate/gateway.example.toml
 put LICENSE usr/share/doc/citygate/copyright
 mkdir -p "$root/usr/share/man/man1" "$root/usr/share/bash-completion/completions"

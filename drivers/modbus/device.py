@@ -119,6 +119,11 @@ class RegisterDevice:
                 samples, _ = await self._round()
         return samples
 
+    def plan_s(self) -> float:
+        """As `Addressed.plan_s`."""
+        price = cost(self._master.line, self.profile.limits)
+        return sum(price.of(block.data_bytes) for block in self.blocks)
+
     async def poll_now(self) -> tuple[Sample, ...]:
         """As `Addressed.poll_now`."""
         usual, self._priority = self._priority, Priority.PERSON

@@ -56,6 +56,7 @@ class Master:
         dead_share: float = DEAD_SHARE,
     ) -> None:
         self.endpoint = link.endpoint
+        self._port = link if isinstance(link, SerialLink) else None
         self.line = link.line if line is None and isinstance(link, SerialLink) else line
         self.dead_share = dead_share
         self._char_s = self.line.char_s if self.line is not None and framing == "rtu" else 0.0
@@ -133,6 +134,10 @@ class Master:
         """The usual reply time of `unit` (median of the last 64 answers), or that of a usual meter before the first."""
         state = self._units.get(unit)
         return REPLY_S if state is None or not state.replies_s else state.counters(0.0).reply_p50_s
+
+    def receive_errors(self) -> tuple[int, int, int] | None:
+        """As `SerialLink.receive_errors`; None also where the wire is no serial port."""
+        return self._port.receive_errors() if self._port is not None else None
 
     def counters(self) -> WireCounters:
         """The figures now."""

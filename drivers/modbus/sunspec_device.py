@@ -57,6 +57,10 @@ class SunspecDevice:
         """As `Addressed.doubt_s`."""
         return self._master.doubt_s(self.unit)
 
+    def plan_s(self) -> float:
+        """As `Addressed.plan_s`: what the device has is not known beforehand."""
+        return 0.0
+
     async def poll_now(self) -> tuple[Sample, ...]:
         """As `Addressed.poll_now`."""
         self._priority = Priority.PERSON

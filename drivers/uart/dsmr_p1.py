@@ -25,6 +25,9 @@ _HEADER: Final = re.compile(r"/[A-Za-z]{3}[0-9A-Za-z][\x20-\x7e]*")
 _LINE: Final = re.compile(r"(?:\d{1,3}-\d{1,3}:[0-9A-F.]{3,12}(?:\*\d{1,3})?)?(?:\([ -'*-~]*\))+")
 _TIME: Final = re.compile(r"(\d{12})([SW]?)")
 _VERSION: Final = re.compile(rb"\n(?:1-3:0\.2\.8\((?:4|5)|0-0:96\.1\.4\()")
+_CHANNELS: Final = tuple(
+    (f"0-{n}:24.1.0", (f"0-{n}:24.2.1", f"0-{n}:24.2.3", f"0-{n}:24.3.0")) for n in range(1, 5)
+)  # device type, readings
 OFFSET_H: Final = {"S": 2, "W": 1}  # summer and winter time of the devices' home
 
 
@@ -93,11 +96,12 @@ def _set(texts: tuple[str, ...]) -> Value:
 def time(text: str) -> str | None:
     """`YYMMDDhhmmssX` in UTC; `local time ...` without S or W; None for an impossible one (`632525252525W`)."""
     match = _TIME.fullmatch(text)
-    try:
-        local = datetime.strptime(match[1], "%y%m%d%H%M%S") if match else None  # noqa: DTZ007 - zone follows below
-    except ValueError:
+    if match is None:
         return None
-    if match is None or local is None:
+    year, *rest = (int(match[1][at : at + 2]) for at in range(0, 12, 2))
+    try:
+        local = datetime(2000 + year, rest[0], rest[1], rest[2], rest[3], rest[4])  # noqa: DTZ001 - zone follows below
+    except ValueError:
         return None
     if not match[2]:
         return f"local time {match[1]}"
@@ -107,12 +111,12 @@ def time(text: str) -> str | None:
 def _channels(fields: dict[str, Value]) -> dict[str, Value]:
     """Readings of M-Bus meters by what they measure: the channel number does not tell it."""
     found: dict[str, Value] = {}
-    for n in range(1, 5):
-        kind = str(fields.get(f"0-{n}:24.1.0", ""))
-        medium = MBUS_TYPES.get(int(kind)) if kind.isdigit() else None
-        for key in (f"0-{n}:24.2.1", f"0-{n}:24.2.3", f"0-{n}:24.3.0"):
+    for type_key, keys in _CHANNELS:
+        kind = fields.get(type_key)
+        medium = MBUS_TYPES.get(int(kind)) if isinstance(kind, str) and kind.isdigit() else None
+        for key in keys if medium else ():
             value = fields.get(key)
-            if medium and isinstance(value, tuple) and len(value) == 3:
+            if isinstance(value, tuple) and len(value) == 3:
                 found.setdefault(f"mbus_{medium}", value)
     return found
 

@@ -15,7 +15,7 @@ from drivers.uart.family import Cut, Facts, Family, Value
 
 SIZE: Final = 15
 _LINE: Final = re.compile(
-    rb"([RSP][-+ ]|  |\*\*|ER) ([ \d]\d?\.\d{1,2}|\d{3} |[ \d]{3}\d|----) (\d{3}\.\d{3}|---\.---)"
+    rb"([RSP][-+ ]|  |\*\*|ER) ( {0,2}\d{1,3}\.\d{1,2}| {0,3}\d{1,4}|----) (\d{3}\.\d{3}|---\.---)"
 )
 _HEAD: Final = re.compile(rb"[RSP][-+ ]|  |\*\*|ER")
 _HEADS: Final = b"RSP *E"

@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from math import isfinite, nan
 from typing import Final
 
-from drivers.points import Point
 from drivers.profile import Profile, Row
 from drivers.sample import FIRST_BAD, Code, Sample
 from drivers.uart.family import Facts, Value
@@ -59,8 +58,12 @@ WRAP_NS: Final = 240 * 10**9
 _TERM: Final = re.compile(r"(?:^| (?P<sign>[+-]) )(?P<name>.+?)(?= [+-] |$)")
 _PART: Final = re.compile(r"|(lane|ch)\d{1,3}")
 _NUMBER: Final = re.compile(r"[+-]?\d+(\.\d*)?")
-_MISSING: Final = object()
+_PLAIN: Final = frozenset({int, float})
+_GOOD, _ABSENT, _SENTINEL = int(Code.GOOD), int(Code.ABSENT), int(Code.SENTINEL)
+MOST_PARTS: Final = 256  # kept ready; more are not lanes but noise
 Terms = tuple[tuple[float, str], ...]
+Compiled = tuple[Row, str, tuple[Terms, ...]]
+"""A row, the unit of its point, and the alternatives of its field."""
 
 
 class Rows:
@@ -69,7 +72,7 @@ class Rows:
     def __init__(self, profile: Profile) -> None:
         self.profile = profile
         self._counters: dict[tuple[str, str], tuple[int, float]] = {}
-        self._compiled: dict[str, tuple[tuple[Row, Point, tuple[Terms, ...]], ...]] = {}
+        self._parts: dict[str, tuple[Compiled, ...]] = {}
 
     def count(self, part: str) -> int:
         """Points of `part`."""
@@ -77,37 +80,41 @@ class Rows:
 
     def sample(self, facts: Facts, t_mono_ns: int) -> Sample | None:
         """The sample of `facts`; None where the frame says nothing about any row of its part."""
-        rows = self._of(facts.part)
-        found = [_value(row, point, terms, facts.fields) for row, point, terms in rows]
-        for n, (row, _, _) in enumerate(rows):
-            if row.via == "mod256" and found[n][1] == Code.GOOD:
-                found[n] = self._step((facts.part, row.point), found[n][0], t_mono_ns=t_mono_ns)
-        if all(code == Code.ABSENT for _, code in found):
-            return None
-        of_frame = _of_frame(facts)
-        return Sample(
-            t_mono_ns,
-            tuple(value for value, _ in found),
-            tuple(int(max(code, of_frame) if code < FIRST_BAD else code) for _, code in found),
-            facts.part,
-        )
+        fields, of_frame = facts.fields, int(_of_frame(facts))
+        values: list[float] = []
+        codes: list[int] = []
+        told = False
+        for row, unit, alternatives in self._of(facts.part):
+            value, code = _value(row, unit, alternatives, fields)
+            if row.via == "mod256" and code == _GOOD:
+                value, code = self._step((facts.part, row.point), value, t_mono_ns=t_mono_ns)
+            told = told or code != _ABSENT
+            values.append(value)
+            codes.append(code if code >= FIRST_BAD or code > of_frame else of_frame)
+        return Sample(t_mono_ns, tuple(values), tuple(codes), facts.part) if told else None
 
-    def _step(self, key: tuple[str, str], raw: float, *, t_mono_ns: int) -> tuple[float, Code]:
+    def _step(self, key: tuple[str, str], raw: float, *, t_mono_ns: int) -> tuple[float, int]:
         before = self._counters.get(key)
         self._counters[key] = (t_mono_ns, raw)
         if before is None or t_mono_ns - before[0] > WRAP_NS:
-            return nan, Code.ABSENT
-        return (raw - before[1]) % 256, Code.GOOD
+            return nan, _ABSENT
+        return (raw - before[1]) % 256, _GOOD
 
-    def _of(self, part: str) -> tuple[tuple[Row, Point, tuple[Terms, ...]], ...]:
+    def _of(self, part: str) -> tuple[Compiled, ...]:
+        known = self._parts.get(part)
+        if known is None:
+            known = self._parts[part] = self._compile(part)
+            if len(self._parts) > MOST_PARTS:
+                self._parts.clear()
+        return known
+
+    def _compile(self, part: str) -> tuple[Compiled, ...]:
         if not _PART.fullmatch(part):
             return ()  # an approach, or "no event": nothing that a profile has rows for
-        kind = part.rstrip("0123456789")
-        if kind not in self._compiled:
-            rows = self.profile.rows_of(part)
-            alternatives = [tuple(_terms(text) for text in (row.field or "").split(" | ")) for row in rows]
-            self._compiled[kind] = tuple(zip(rows, self.profile.points(part), alternatives, strict=True))
-        return self._compiled[kind]
+        rows = self.profile.rows_of(part)
+        units = [point.unit for point in self.profile.points(part)]
+        alternatives = [tuple(_terms(text) for text in (row.field or "").split(" | ")) for row in rows]
+        return tuple(zip(rows, units, alternatives, strict=True))
 
 
 def _terms(text: str) -> Terms:
@@ -122,25 +129,31 @@ def _of_frame(facts: Facts) -> Code:
     return Code.SUSPECT if facts.doubt else Code.GOOD
 
 
-def _value(row: Row, point: Point, alternatives: tuple[Terms, ...], fields: Mapping[str, Value]) -> tuple[float, Code]:
+def _value(row: Row, unit: str, alternatives: tuple[Terms, ...], fields: Mapping[str, Value]) -> tuple[float, int]:
     for terms in alternatives:
-        if all(name in fields for _, name in terms):
-            break
+        for _, name in terms:
+            if name not in fields:
+                break
+        else:
+            break  # all of this alternative's fields are there
     else:
-        return nan, Code.ABSENT
+        return nan, _ABSENT
     total = 0.0
     for sign, name in terms:
-        if row.via == "unit" and isinstance(fields[name], str):
-            return nan, Code.SENTINEL
-        raw = _number(fields[name], point.unit)
+        found = fields[name]
+        if row.via == "unit" and isinstance(found, str):
+            return nan, _SENTINEL
+        raw = _number(found, unit)
         if not isfinite(raw) or raw in row.sentinel:
-            return nan, Code.SENTINEL
+            return nan, _SENTINEL
         total += sign * raw
-    return total * row.scale + row.offset, Code.GOOD
+    return total * row.scale + row.offset, _GOOD
 
 
 def _number(value: Value, unit: str) -> float:
     """The number in `value`, in the point's unit where it carries its own; NaN where it is none."""
+    if type(value) in _PLAIN:
+        return float(value)  # type: ignore[arg-type]
     if isinstance(value, tuple):
         if len(value) < 2 or not isinstance(value[0], int | float):
             return nan

@@ -154,7 +154,9 @@ class StreamDevice:
     def _samples_of(self, heard: Heard) -> list[Sample]:
         if heard.error is None and (reply := self._family.reply(heard.piece.data)):
             self.replies.append(reply)
-        t_ns = max((mark for mark in self._marks if mark[0] <= heard.piece.offset), default=(0, self._last_ns))[1]
+        if not heard.facts:
+            return []
+        t_ns = self._arrival_ns(heard.piece.offset)
         made = []
         for facts in heard.facts:
             if facts.once and self.seen.get(facts.part) == brief(facts.once):
@@ -164,6 +166,13 @@ class StreamDevice:
                     self.seen[facts.part] = brief(facts.once)
                 made.append(sample)
         return made
+
+    def _arrival_ns(self, offset: int) -> int:
+        """When the chunk arrived that the byte at `offset` came in; marks are in order of the stream."""
+        for begin, t_ns in reversed(self._marks):
+            if begin <= offset:
+                return t_ns
+        return self._last_ns
 
     def _forget(self) -> None:
         """Drop arrival times of bytes that are used up."""

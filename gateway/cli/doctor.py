@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 CONNECT_S: Final = 1.5
 LOW_BYTES: Final = 200_000_000
 PORTS: Final = {"mqtt": 1883, "mqtts": 8883, "http": 80, "https": 443}
+FORGETFUL: Final = frozenset({"overlay", "tmpfs", "ramfs", "aufs"})
+"""Filesystems that may be gone after a power cut."""
 WAITS_AT_ONCE: Final = 16
 _NUMBERED: Final = re.compile(r"/dev/tty(USB|ACM)\d+")
 _COLOUR: Final = {"ok": "green", "WARN": "yellow", "FAIL": "red"}
@@ -168,8 +170,26 @@ def _disk(folder: Path) -> Finding:
     seen = f"{place}: {free_bytes / 1e9:.1f} GB free"
     if not os.access(place, os.W_OK):
         return Finding("disk", "FAIL", seen, Fault("CG-SYS-05", {"path": str(place)}))
+    kind = filesystem(place)
+    if kind in FORGETFUL:
+        fault = Fault("CG-SYS-14", {"path": str(place), "kind": kind})
+        return Finding("disk", "WARN", f"{seen}, {kind}", fault)
     low = free_bytes < LOW_BYTES
     return Finding("disk", "WARN" if low else "ok", seen, Fault("CG-SYS-08", {"path": str(place)}) if low else None)
+
+
+def filesystem(place: Path, mounts: str | None = None) -> str:
+    """The kind of filesystem that holds `place` (proc(5), mounts), "" where it cannot be told."""
+    try:
+        text = Path("/proc/self/mounts").read_text(encoding="utf-8") if mounts is None else mounts
+    except OSError:
+        return ""
+    real, best = str(place.resolve()) + "/", ("", "")
+    for row in text.splitlines():
+        point, kind = row.split(" ")[1:3]
+        if real.startswith(point.rstrip("/") + "/") and len(point) >= len(best[0]):
+            best = (point, kind)
+    return best[1]
 
 
 def _reached(what: str, url: str, *, code: str) -> Finding:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     "--history-secret-file", type=click.Path(path_type=Path), help="user:password (v1) or the token (v2), 0600."
 )
 @click.option("--outline", type=click.Path(path_type=Path), help="The city's outline for the map, GeoJSON.")
+@click.option("--grafana", default="", metavar="URL", help="The city's Grafana, for links to its dashboards.")
 @click.option("--bind", default="127.0.0.1:8080", show_default=True, metavar="ADDRESS:PORT", help="Where to listen.")
 @click.option("--host", "hosts", multiple=True, help="A further host name that the page is called by.")
 @click.option("--certificate", type=click.Path(path_type=Path), help="TLS certificate chain, PEM.")
@@ -99,6 +100,7 @@ def _refuse(face: Face, code: str, seen: str, *, exit_code: int) -> int:
 
 
 def _listen(given: Mapping[str, Any]) -> Listen:
+    from gateway.web.app import Extras
     from gateway.web.outline import outline
     from gateway.web.serve import Listen, secret_of
 
@@ -108,7 +110,12 @@ def _listen(given: Mapping[str, Any]) -> Listen:
     secret = b"" if given["password_file"] is None else secret_of(given["password_file"])
     hosts = tuple(given["hosts"])
     rings = () if given["outline"] is None else tuple(outline(given["outline"]))
-    return Listen(address.strip("[]"), int(port), hosts, given["certificate"], given["key"], secret, rings)
+    grafana = str(given["grafana"]).rstrip("/")
+    if grafana and not grafana.startswith(("https://", "http://")):
+        raise ValueError(f"--grafana {grafana!r} is no http(s) address")
+    return Listen(
+        address.strip("[]"), int(port), hosts, given["certificate"], given["key"], secret, Extras(rings, grafana)
+    )
 
 
 def _source(face: Face, given: Mapping[str, Any]) -> Source:

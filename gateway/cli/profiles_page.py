@@ -103,6 +103,8 @@ def _facts(profile: Profile) -> Iterator[tuple[str, str]]:
         yield "warm-up", f"{profile.warmup_s:g} s"
     if profile.silence_s:
         yield "may be silent for", f"{profile.silence_s:g} s"
+    if profile.quality:
+        yield "plausibility", ", ".join(f"`{name} = {limit:g}`" for name, limit in profile.quality.items())
     if profile.speaks == "modbus":
         yield "registers per read", str(limits.max_registers) + (", from even addresses" if limits.even_start else "")
         yield "undefined registers", "may be read across" if limits.hole else "are never read across"

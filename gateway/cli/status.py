@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ import click
 from gateway.cli.face import Face
 
 SHOWN: Final = 3
+_LEVEL_COLOUR: Final = {1: "yellow", 2: "red", 3: "red"}
 _STATE_COLOUR: Final = {"ok": "green", "up": "green", "live": "green", "failed": "red", "silent": "red", "down": "red"}
 
 
@@ -51,8 +53,26 @@ def show(face: Face, snapshot: Mapping[str, Any]) -> None:
                 (id_, _state(face, str(facts.get("state", ""))), _rest(facts)) for id_, facts in snapshot[key].items()
             ]
             face.table(rows_, head=(title, face.pick("state", "สถานะ"), ""))
+    if snapshot.get("alarms"):
+        face.data()
+        head = face.pick("alarm|level|since|", "สัญญาณเตือน|ระดับ|นาน|").split("|")
+        face.table(list(_alarms(face, snapshot)), head=head, right=(1, 2))
     face.data()
     face.data(f"{face.pick('next', 'ต่อไป')}: {_next(snapshot)}")
+
+
+def _alarms(face: Face, snapshot: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    """What stands, worst first; alarms behind which another stands are only counted beside it."""
+    folded = Counter(alarm["folded_into"] for alarm in snapshot["alarms"] if alarm.get("folded_into"))
+    roots = [alarm for alarm in snapshot["alarms"] if not alarm.get("folded_into")]
+    known = {alarm["id"] for alarm in roots}
+    loose = [alarm for alarm in snapshot["alarms"] if alarm.get("folded_into") not in {None, *known}]
+    for alarm in sorted([*roots, *loose], key=lambda one: (-one["level"], one["t"])):
+        since = span((_when(snapshot["t"]) - _when(alarm.get("since") or alarm["t"])).total_seconds())
+        behind = folded[alarm["id"]]
+        more = f" (+{behind})" if behind else ""
+        text = alarm["text"].get(face.lang) or alarm["text"].get("en", "")
+        yield alarm["code"], face.paint(str(alarm["level"]), _LEVEL_COLOUR[alarm["level"]]), since, text + more
 
 
 def _state(face: Face, state: str) -> str:
@@ -71,6 +91,7 @@ def _rest(facts: Mapping[str, Any]) -> str:
 def _troubles(snapshot: Mapping[str, Any]) -> list[str]:
     bad = [id_ for id_, facts in snapshot["devices"].items() if facts["state"] in {"failed", "silent"}]
     bad += [id_ for id_, facts in snapshot["buses"].items() if facts.get("state") == "down"]
+    bad += [alarm["id"] for alarm in snapshot.get("alarms", ()) if alarm["level"] > 1]
     return bad + [id_ for id_, facts in snapshot["sinks"].items() if facts.get("state") == "down"]
 
 

@@ -91,7 +91,8 @@ def _alarm(bench: Bench, name: str, alarm: Alarm) -> None:
     names(bench, (*path, "name"), texts=alarm.name)
     used = [kind for kind in KINDS if any(getattr(alarm, key) for key in kind)]
     if len(used) != 1:
-        bench.draft.add("CG-CFG-73", path, alarm=name)
+        if all(bench.sound(*path, key) for kind in KINDS for key in kind):
+            bench.draft.add("CG-CFG-73", path, alarm=name)
         return
     (kind,) = used
     for key in kind:

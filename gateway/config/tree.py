@@ -42,7 +42,11 @@ class Journal(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 class Bus(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`[bus.ID]`: one wire, one owner. `port` and `line` for serial; `host`, `port` and `framing` for TCP."""
+    """`[bus.ID]`: one wire, one owner. `port` and `line` for serial; `host`, `port` and `framing` for TCP.
+
+    `echo`: the adapter repeats what is sent. `rs485`: the kernel's driver switches the transceiver by RTS, as boards
+    with a bare transceiver on a UART need it.
+    """
 
     kind: Literal["serial", "tcp"]
     port: str | int | None = None
@@ -50,6 +54,7 @@ class Bus(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     host: str | None = None
     framing: Literal["tcp", "rtu", "stream"] = "tcp"
     echo: bool = False
+    rs485: bool = False
 
 
 class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

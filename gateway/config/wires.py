@@ -22,7 +22,10 @@ from gateway.config.windows import LENGTHS
 RATES: Final = (300, 600, 1200, 2400, 4800, 9600, 14400, 19200, 38400, 57600, 76800, 115200, 230400, 460800, 921600)
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|\[?[0-9a-fA-F:]+(%[A-Za-z0-9.-]+)?\]?")
 _NUMBERED = re.compile(r"/dev/tty(USB|ACM)\d+")
-_KEYS: Final = {"serial": {"kind", "port", "line", "echo"}, "tcp": {"kind", "host", "port", "framing", "echo"}}
+_KEYS: Final = {
+    "serial": {"kind", "port", "line", "echo", "rs485"},
+    "tcp": {"kind", "host", "port", "framing", "echo"},
+}
 _PART: Final = re.compile(r"[1-9]\d?")
 _EVERY_S: Final = (0.02, 86400.0)
 _UNITS: Final = {"tcp": (0, 255)}

@@ -82,6 +82,12 @@ class Memory:
                 end += 1
             return self._entries[begin:end], first
 
+    @property
+    def first(self) -> int:
+        """The oldest position that is held here."""
+        with self._lock:
+            return self.next - len(self._entries)
+
     def waiting(self) -> tuple[list[Entry], dict[str, bytes]]:
         """Entries and marks that are not on disk, of one moment."""
         with self._lock:

@@ -122,20 +122,24 @@ class Shelf:
 
     def seal_next(self) -> bool:
         """See Log.seal."""
-        with self.writing:
-            for segment, following in pairwise(self._store.segments):
-                if segment.level < WHOLE and segment.generation not in self._left_alone:
-                    return self._rewrite(segment, following.first, level=WHOLE, importance=_all_alike) is not None
-        return False
+        return self._rewrite_first(WHOLE, _all_alike) is not None
 
     def thin(self, level: int, importance: Importance) -> tuple[Entry, ...] | None:
         """See Log.thin."""
+        gone = self._rewrite_first(WHOLE + level, importance)
+        return None if gone is None else tuple(gone)
+
+    def _rewrite_first(self, level: int, importance: Importance) -> list[Entry] | None:
+        """The oldest segment below a level brought to it; what went, or None where none can be."""
         with self.writing:
             for segment, following in pairwise(self._store.segments):
-                if segment.level < WHOLE + level and segment.generation not in self._left_alone:
-                    gone = self._rewrite(segment, following.first, level=WHOLE + level, importance=importance)
-                    if gone is not None:
-                        return tuple(gone)
+                if segment.level >= level or segment.generation in self._left_alone:
+                    continue
+                if level > WHOLE and following.first > self._memory.first:
+                    return None  # readers would still find there what it lets go of
+                gone = self._rewrite(segment, following.first, level=level, importance=importance)
+                if gone is not None or segment.generation not in self._left_alone:
+                    return gone
         return None
 
     def _rewrite(self, segment: Segment, end: int, *, level: int, importance: Importance) -> list[Entry] | None:

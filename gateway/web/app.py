@@ -43,6 +43,14 @@ class Asset:
     etag: str
 
 
+@dataclass(frozen=True, slots=True)
+class Extras:
+    """What a city adds to its page: an outline for the map, the address of its Grafana."""
+
+    outline: tuple[Ring, ...] = ()
+    grafana: str = ""
+
+
 def assets(folder: Path = STATIC) -> dict[str, Asset]:
     """The files of the page by name; nothing outside this table can be asked for."""
     found = {}
@@ -57,13 +65,13 @@ def assets(folder: Path = STATIC) -> dict[str, Asset]:
 class Pages:
     """The answers. `guard_counts` tells the refused requests by status, for the metrics."""
 
-    def __init__(self, *, picture: Picture, source: Source, stream: Stream, clock: Clock, outline: list[Ring]) -> None:
+    def __init__(self, *, picture: Picture, source: Source, stream: Stream, clock: Clock, extras: Extras) -> None:
         self.guard_counts: Callable[[], Mapping[int, int]] = dict
         self._picture = picture
         self._source = source
         self._stream = stream
         self._clock = clock
-        self._outline = outline
+        self._extras = extras
         self._assets = assets()
 
     def app(self) -> Starlette:
@@ -81,7 +89,10 @@ class Pages:
     async def front(self, request: Request) -> Response:
         """The page: complete without JavaScript, taken over by it where there is some."""
         lang = page.language(request.query_params.get("lang"), request.headers.get("accept-language", ""))
-        text = page.front(self._picture, lang=lang, now_ms=self._clock.wall_ms(), chart="uplot.js" in self._assets)
+        text = page.front(
+            self._picture, lang=lang, now_ms=self._clock.wall_ms(), chart="uplot.js" in self._assets,
+            grafana=self._extras.grafana,
+        )  # fmt: skip
         return Response(text, media_type="text/html", headers={**_NO_STORE, "content-language": lang})
 
     async def static(self, request: Request) -> Response:
@@ -153,7 +164,7 @@ class Pages:
 
     async def outline_(self, _request: Request) -> Response:
         """The city's outline for the map."""
-        return _json({"rings": self._outline})
+        return _json({"rings": self._extras.outline})
 
     async def metrics(self, _request: Request) -> Response:
         """Prometheus, text format 0.0.4."""

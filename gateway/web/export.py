@@ -10,6 +10,7 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from gateway import qualities
 from gateway.web.picture import Picture
 
 COLUMNS: Final[Mapping[str, tuple[str, str]]] = {
@@ -59,6 +60,7 @@ def dictionary(picture: Picture) -> dict[str, Any]:
     return {
         "columns": {name: {"en": en, "th": th} for name, (en, th) in COLUMNS.items()},
         "points": picture.points,
+        "qualities": qualities.dictionary(),
     }
 
 

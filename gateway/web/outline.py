@@ -25,7 +25,7 @@ def outline(path: Path) -> list[Ring]:
         raise ValueError(f"{path} is longer than {FILE_MAX} bytes")
     try:
         rings = [_ring(one) for one in _rings(msgspec.json.decode(path.read_bytes()), depth=0)]
-    except (msgspec.DecodeError, TypeError, KeyError, IndexError) as error:
+    except (ValueError, TypeError, KeyError, IndexError) as error:
         raise ValueError(f"{path} is no GeoJSON outline: {error}") from None
     if not rings or sum(map(len, rings)) > POINTS_MAX:
         raise ValueError(f"{path} must hold polygons or lines of at most {POINTS_MAX} positions together")

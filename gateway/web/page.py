@@ -34,8 +34,8 @@ def stale(device: Device, now_ms: int) -> bool:
     return now_ms - times_ms(device.now["t"]) > STALE_AFTER * max(every_s, 1.0) * 1000
 
 
-def front(picture: Picture, *, lang: str, now_ms: int, chart: bool) -> str:
-    """The whole document. `chart`: the chart library is packed into this installation."""
+def front(picture: Picture, *, lang: str, now_ms: int, chart: bool, grafana: str = "") -> str:
+    """The whole document. `chart`: the chart library is packed in. `grafana`: address of the city's Grafana."""
     title = escape(say("title", lang))
     other = "en" if lang == "th" else "th"
     library = '<link rel="stylesheet" href="/static/uplot.css">' if chart else ""
@@ -46,6 +46,7 @@ def front(picture: Picture, *, lang: str, now_ms: int, chart: bool) -> str:
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <meta name="citygate-chart" content="{"yes" if chart else "no"}">
+{f'<meta name="citygate-grafana" content="{escape(grafana)}">' if grafana else ""}
 <noscript><meta http-equiv="refresh" content="10"></noscript>
 <title>{title}</title>
 <link rel="icon" href="/static/icon.svg" type="image/svg+xml">

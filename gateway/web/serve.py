@@ -9,7 +9,7 @@ import logging
 import secrets
 import signal
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,9 +17,8 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from gateway.clock import Clock, SystemClock
-from gateway.web.app import Pages
+from gateway.web.app import Extras, Pages
 from gateway.web.guard import Guard, Rules
-from gateway.web.outline import Ring
 from gateway.web.picture import Picture
 from gateway.web.source import Source
 from gateway.web.stream import Stream
@@ -40,7 +39,7 @@ class Listen:
     certificate: Path | None = None
     key: Path | None = None
     secret: bytes = b""
-    outline: tuple[Ring, ...] = ()
+    extras: Extras = field(default_factory=Extras)
 
     @property
     def loopback(self) -> bool:
@@ -121,7 +120,7 @@ def make(source: Source, listen: Listen, *, clock: Clock | None = None) -> tuple
     clock = clock or SystemClock("system")
     picture = Picture()
     stream = Stream(picture, clock=clock, mark=secrets.token_hex(4))
-    pages = Pages(picture=picture, source=source, stream=stream, clock=clock, outline=list(listen.outline))
+    pages = Pages(picture=picture, source=source, stream=stream, clock=clock, extras=listen.extras)
     hosts = LOOPBACK | {listen.address.lower()} | {host.lower() for host in listen.hosts}
     rules = Rules(hosts, listen.port, secure=listen.certificate is not None, secret=listen.secret)
     guard = Guard(pages.app(), rules, mono_s=lambda: clock.mono_ns() / 1e9)

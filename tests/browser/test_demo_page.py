@@ -1,12 +1,13 @@
-"""The demo's page: the real daemon, its simulated city, every domain alive."""
+"""The demo's page: the real daemon, its simulated city, every domain alive, day figures from the replayed history."""
 
 import re
+import signal
 import subprocess
 import sys
 import time
 
 import pytest
-from parts import program
+from parts import poll, program
 
 pytestmark = [pytest.mark.browser, pytest.mark.parts]
 
@@ -22,8 +23,7 @@ def test_the_demo_serves_its_page_and_every_domain_is_alive(tmp_path):
         "--json",
         "demo",
         "--seconds",
-        "14",
-        "--no-history",
+        "90",
         "--keep",
         str(tmp_path),
     ]
@@ -42,10 +42,20 @@ def test_the_demo_serves_its_page_and_every_domain_is_alive(tmp_path):
             for kind in ("air", "traffic", "energy", "water"):
                 page.click(f"#tab-{kind}")
                 page.wait_for_selector(".tile:not(.bad) .values span")
-            print(f"\nevery domain alive {time.monotonic() - began:.1f} s after the start of the demo")
+            page.click("#tab-air")
+            page.wait_for_selector(".tile .badge .num")
+            assert "24 h mean" in page.text_content(".tile")
+            line = page.locator(".tile .spark path")
+            poll(lambda: line.get_attribute("d").count("L") > 80, what="24 h of quarters")
+            page.click("#tab-energy")
+            page.wait_for_selector("text=of the limit")
+            print(
+                f"\nevery domain alive, day figures filled {time.monotonic() - began:.1f} s after the start of the demo"
+            )
             page.click("#tab-gateways")
             page.wait_for_selector("text=sink broker: live")
             browser.close()
+        demo.send_signal(signal.SIGINT)  # Ctrl-C ends it with its account
         out, _ = demo.communicate(timeout=60)
         assert '"ok":true' in out
     finally:

@@ -80,9 +80,8 @@ class Watch:
         self.page.on("dialog", lambda dialog: self.errors.append("dialog") or dialog.dismiss())
 
     def open(self, tab="air"):
+        self.page.add_init_script(f"localStorage.tab ??= '{tab}'")
         self.page.goto(self.live.url, wait_until="domcontentloaded")
-        self.page.wait_for_selector(".tile")
-        self.page.click(f"#tab-{tab}")
         self.page.wait_for_selector(".tile")
         return self.page
 
@@ -105,10 +104,11 @@ def history():
 
 def city():
     devices = {
-        f"a{n}": device(name={"en": f"Air {n}", "th": f"อากาศ {n}"}, windows=[aqi(n * 60, n)]) for n in range(1, 6)
+        f"a{n}": device(name={"en": f"Air {n}", "th": f"อากาศ {n}"}, windows=[aqi(n * 60, n)], every_s=600)
+        for n in range(1, 6)
     }
     devices["a"] = device(name={"en": "Air hole", "th": "อากาศ"}, windows=[aqi(144, 4)], every_s=600)
-    devices["m"] = device("energy", v={}, q={"*": "b:timeout"}, name={"en": "Dead meter", "th": "มิเตอร์"})
+    devices["m"] = device("energy", every_s=600, v={}, q={"*": "b:timeout"}, name={"en": "Dead meter", "th": "มิเตอร์"})
     devices["w"] = device("water", every_s=600, v={"level": 1.25}, q={"level": "u:stuck"})
     devices["t"] = device("traffic", every_s=600)
     alarm = {"id": "x", "state": "raised", "code": "CG-BUS-01", "t": rfc(60), "level": 2}
@@ -187,6 +187,59 @@ def test_a_failed_device_shows_no_number_and_the_alarm_stands_on_top(chromium, l
         assert "! 1" in page.inner_text("#tab-energy")
         page.click("#tab-water")
         assert "value does not move" in page.text_content(".tile")
+
+
+def test_alarms_stand_with_level_since_and_their_folded_followers(chromium, tmp_path):
+    (tmp_path / "state").mkdir()
+    cause = {"id": "wire", "state": "raised", "code": "CG-BUS-02", "t": rfc(600), "level": 3, "device": "_gateway"}
+    alarms = [cause | {"text": {"en": "wire rs485 is dead", "th": "สายเสีย"}}]
+    for n in range(3):
+        follower = {"id": f"f{n}", "state": "raised", "code": "CG-ALM-01", "t": rfc(500), "level": 2, "device": f"d{n}"}
+        alarms.append(follower | {"folded_into": "wire", "text": {"en": f"d{n} is silent"}})
+    notice = {"id": "n", "state": "raised", "code": "CG-ALM-02", "t": rfc(50), "level": 1, "device": "d3"}
+    alarms.append(notice | {"text": {"en": "calibration ends soon"}})
+    devices = {f"d{n}": device("energy", every_s=600, v={}, q={"*": "b:timeout"}) for n in range(3)}
+    devices["d3"] = device(every_s=600)
+    daemon = ScriptedDaemon(tmp_path / "state", devices, alarms=alarms)
+    with daemon, LivePage(tmp_path) as live, Watch(chromium, live.ready()) as tab:
+        page = tab.open("all")
+        page.wait_for_selector("#alarms.high li")
+        rows = page.locator("#alarms li").all_inner_texts()
+        assert len(rows) == 2  # the cause with its three followers, and the notice
+        assert "alarm" in rows[0]
+        assert "wire rs485 is dead, and 3 more from the same cause" in rows[0]
+        assert "since" in rows[0]
+        assert "notice" in rows[1]
+        shapes = page.locator("#alarms .sign path").evaluate_all("all => all.map(e => e.getAttribute('d'))")
+        assert len(set(shapes)) == 2
+        daemon.event(cause | {"state": "cleared", "t": rfc()})
+        page.wait_for_selector("#alarms li:nth-child(4)")  # the followers stand for themselves now
+
+
+def test_the_map_has_an_outline_and_a_dot_for_each_device(chromium, tmp_path):
+    (tmp_path / "state").mkdir()
+    ring = [[102.7, 16.3], [102.9, 16.3], [102.9, 16.5], [102.7, 16.5], [102.7, 16.3]]
+    path = tmp_path / "city.geojson"
+    path.write_text(json.dumps({"type": "Polygon", "coordinates": [ring]}))
+    spots = [(16.41, 102.79), (16.45, 102.85), (16.35, 102.72)]
+    devices = {
+        f"d{n}": device(every_s=600, location={"latitude": lat, "longitude": lon}) for n, (lat, lon) in enumerate(spots)
+    }
+    options = ("--outline", str(path))
+    with (
+        ScriptedDaemon(tmp_path / "state", devices),
+        LivePage(tmp_path, *options) as live,
+        Watch(chromium, live.ready()) as tab,
+    ):
+        page = tab.open()
+        page.click("#tab-map")
+        page.wait_for_selector(".map path.land:not(.hull)")
+        assert page.locator(".map .dot").count() == 3
+        assert page.text_content(".map .scale + text").endswith("km")
+        page.locator(".map .dot").first.focus()
+        page.keyboard.press("Enter")
+        page.wait_for_selector("dialog[open]")
+        assert tab.errors == []
 
 
 def test_a_gap_is_a_gap_in_the_sparkline_and_in_the_detail(chromium, live):

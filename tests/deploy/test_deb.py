@@ -1,11 +1,13 @@
 """The Debian package: built for both architectures, then installed, run, upgraded and purged in a clean root (soak)."""
 
+import gzip
 import json
 import os
 import re
 import shutil
 import struct
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -38,6 +40,16 @@ def test_every_elf_file_is_of_the_architecture(tmp_path, arch):
     assert set(machines.values()) == {MACHINE[arch]}
     control = subprocess.run(["dpkg-deb", "-f", package], capture_output=True, text=True, timeout=60).stdout
     assert f"Architecture: {arch}" in control
+    for part in (
+        "usr/share/man/man1/citygate.1.gz", "usr/share/bash-completion/completions/citygate",
+        "usr/lib/udev/rules.d/60-citygate-serial.rules", "usr/lib/systemd/system/citygate-identity.service",
+        "usr/lib/systemd/journald.conf.d/60-citygate.conf", "usr/lib/citygate/identity.sh",
+        "usr/share/doc/citygate/install.md", "usr/share/doc/citygate/influxdb/v2.sh",
+    ):  # fmt: skip
+        assert (tmp_path / "root" / part).stat().st_size > 100, part
+    manual = gzip.decompress((tmp_path / "root/usr/share/man/man1/citygate.1.gz").read_bytes()).decode()
+    assert all(f"\n.B {verb}" in manual for verb in ("scan", "read", "probe", "config"))
+    print(f"{arch}: {len(machines)} ELF files, all of machine {MACHINE[arch]}")
     assert list((tmp_path / "root").rglob("direct_url.json")) == []  # it would name the folder of the build
 
 
@@ -72,7 +84,14 @@ def inside(root, *argv, ok=True):
 def test_install_run_upgrade_purge(tmp_path, clean_root):
     package = built(tmp_path, "amd64")
     shutil.copy(package, clean_root / "citygate.deb")
+    begin = time.monotonic()
     inside(clean_root, "dpkg", "-i", "/citygate.deb")
+    seen = inside(clean_root, "citygate", "--json", "demo", "--seconds", "6", "--no-history").stdout
+    took_s = time.monotonic() - begin
+    summary = json.loads(seen.splitlines()[-1])
+    assert summary["ok"], summary
+    print(f"from dpkg -i to {sum(row['records'] for row in summary['devices'].values())} readings: {took_s:.0f} s")
+    assert took_s < 120
     assert inside(clean_root, "citygate", "--version").stdout.startswith("citygate ")
     config = clean_root / "etc/citygate/gateway.toml"
     assert re.search(r'^id = "gw-[0-9a-f]{8}"$', config.read_text(), re.MULTILINE)
@@ -91,6 +110,11 @@ def test_install_run_upgrade_purge(tmp_path, clean_root):
             seen += row
         run.terminate()
         assert run.wait(60) == 0
+    old = config.read_text()
+    config.write_text(old.replace("schema = 1\n", "# of before\n"))
+    assert "+schema = 1" in inside(clean_root, "citygate", "config", "migrate", "--dry-run").stdout
+    inside(clean_root, "citygate", "config", "migrate")
+    assert config.read_text() == "schema = 1\n" + old.replace("schema = 1\n", "# of before\n")
     epochs = list((clean_root / "var/lib/citygate/journal").iterdir())
     assert epochs
     mine = config.read_bytes() + b"# mine\n"

@@ -65,7 +65,9 @@ def test_every_dashboard_is_whole():
 
 def test_the_detail_view_opens_a_dashboard_that_exists():
     script = (ROOT / "gateway" / "web" / "static" / "detail.js").read_text()
-    assert "var-device" in script
+    fields = re.search(r"const field = (\[.*?\])", script).group(1)
+    for name in (*json.loads(fields), "city"):
+        assert f"citygate-{name}" in {board["uid"] for board in boards().values()}
 
 
 def test_every_rule_says_what_it_is():

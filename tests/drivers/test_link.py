@@ -85,6 +85,41 @@ def test_silence_and_flush(port):
     assert asyncio.run(scenario()) == (b"abc", b"def")
 
 
+def test_a_port_whose_driver_has_no_rs485_mode_is_refused_and_unlocked(port):
+    _near, far = port
+
+    async def scenario():
+        with pytest.raises(LinkError, match="RS-485"):
+            await SerialLink(far, rs485=True).open()
+        link = SerialLink(far)
+        await link.open()
+        await link.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_short_wait_never_ends_early_and_its_timer_is_given_back(port):
+    _near, far = port
+
+    async def scenario():
+        link = SerialLink(far, "115200 8N1")
+        loop = asyncio.get_running_loop()
+        await link.open()
+        waits = []
+        for n in range(20):
+            begin_s = loop.time()
+            data, _ = await link.read(0.00175 + n / 10000)
+            waits.append(loop.time() - begin_s - 0.00175 - n / 10000)
+            assert data == b""
+        await link.close()
+        await link.close()
+        return waits
+
+    open_before = len(os.listdir("/proc/self/fd"))
+    assert min(asyncio.run(scenario())) >= 0
+    assert len(os.listdir("/proc/self/fd")) == open_before
+
+
 def test_what_came_before_the_port_was_opened_is_forgotten(port):
     ours, path = port
     os.write(ours, b"old")

@@ -21,10 +21,23 @@ FAST = {"iec62056-21": "9600 7E1"}
 TCP = {"gill-windsonic", "natch", "dsmr-p1", "iss-rtms-g4", "eastron-sdm630", "plantower-pms5003", "winsen-mhz19b"}
 
 
-FAULTY_S = 7.0
+FAULTY_S = 5.0
+ON_A_LINE, ON_A_PORT = 6, 10
 # With 16 bits of check value or more anything may happen; an 8-bit sum lets one noisy frame of 256 pass, and text none.
 ANYTHING = ("silence", "bad_checksum", "half", "tail", "noise_before", "noise_after", "extra_byte", "duplicate", "late")
 MODBUS = (*ANYTHING, "wrong_unit", "wrong_function", "exception", "foreign", "chunks", "banner")
+# Modbus TCP has no check value: TCP itself sees to it that bytes are neither lost nor added.
+MBAP = (
+    "silence",
+    "late",
+    "duplicate",
+    "exception",
+    "foreign",
+    "chunks",
+    "wrong_unit",
+    "wrong_function",
+    "wrong_transaction",
+)
 WEAK = ("silence", "bad_checksum", "duplicate", "late")
 UNSEALED = {
     "banner-dxm", "easymeter-q3d", "icoms-tma", "natch", "omnipresense-ops243",
@@ -38,6 +51,7 @@ def misbehave(placed):
         strong = each.name.startswith(STRONG)
         modbus = load(each.name).speaks == "modbus"
         faults = MODBUS if modbus else ANYTHING if strong else () if each.name in UNSEALED else WEAK
+        faults = MBAP if each.faults.dress.mbap else faults
         if each.name == "generic-vehicle-counter-reset":
             faults = ()  # what a lost answer had counted is gone: the next number is right all the same
         for fault in faults:
@@ -45,19 +59,26 @@ def misbehave(placed):
 
 
 def place(device, bus):
-    """Each device once: Modbus units share RTU lines by their setting, TCP devices and streams stand alone."""
-    placed, shared = [], defaultdict(dict)
+    """Each device once. Modbus units share RTU lines by their setting, others of them a TCP port; streams stand alone.
+
+    Few on each line: at 9600 Bd the cycle of many would be longer than the test.
+    """
+    placed, shared, ports = [], defaultdict(dict), [{}]
     for name in sorted(shipped()):
         kind = DEVICES[name]
         if name in TCP or kind.tcp:
             placed.append(device(name, tcp=True))
-        elif load(name).speaks == "modbus":
-            on_line = shared[kind.line]
-            on_line[kind.unit if kind.unit > 1 else len(on_line) + 1] = name
-        else:
+        elif load(name).speaks != "modbus":
             placed.append(device(name, line=FAST.get(name)))
+        elif len(shared[kind.line]) < ON_A_LINE:
+            shared[kind.line][kind.unit if kind.unit > 1 else len(shared[kind.line]) + 1] = name
+        else:
+            ports += [{}] if len(ports[-1]) == ON_A_PORT else []
+            ports[-1][kind.unit if kind.unit > 1 else len(ports[-1]) + 1] = name
     for line, units in shared.items():
         placed += bus(units, line=line).values()
+    for units in ports:
+        placed += bus(units, tcp=True).values()
     return placed
 
 
@@ -72,6 +93,8 @@ def check(placed, record, *, told):
     part = record["device"].removeprefix(placed.id).removeprefix("-")
     digits = {point.name: point.digits for point in load(placed.name).points(part)}
     for point, value in record["v"].items():
+        if (placed.name, point) == ("canoga-c900", "vehicle_count"):
+            continue  # the difference to the last answer that was heard, not the last given
         near = 0.51 * 10.0 ** -digits[point]
         said = [values[point] for values in told[part] if point in values]
         assert any(math.isclose(value, each, rel_tol=1e-6, abs_tol=near) for each in said), (

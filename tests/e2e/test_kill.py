@@ -4,11 +4,14 @@ import json
 import random
 import time
 from collections import defaultdict
+from dataclasses import replace
 
 import pytest
+import window_reference
 from e2e_site import Payload, RunningSite, identity, topic_of
 
 from drivers.sample import FIRST_BAD
+from gateway.reading import LENGTHS_S
 
 pytestmark = [pytest.mark.e2e, pytest.mark.crash, pytest.mark.parts]
 PREFIX = "citygate/khon-kaen/demo-001/"
@@ -115,6 +118,29 @@ def check_truth(site, records):
     return checked
 
 
+def check_windows(records):
+    """The last revision of each window is what an undisturbed run makes of the raw records that were committed."""
+    raw, newest = defaultdict(list), {}
+    for number, record in enumerate(records):
+        if record.stream == "raw":
+            raw[record.device].append(replace(record.body, t_mono_ns=number))
+        elif record.stream in LENGTHS_S:
+            newest[record.device, record.stream, record.t_ms] = record.body
+    checked = 0
+    for (device, stream, start_ms), body in newest.items():
+        if any(point.name.startswith("wind_direction") for point in body.series.points):
+            continue
+        inside = [r for r in raw[device] if start_ms <= r.t_ms < body.end_ms]
+        earlier = [r for r in raw[device] if start_ms - (body.end_ms - start_ms) <= r.t_ms < start_ms]
+        if inside:
+            wanted = window_reference.aggregate(body.series, stream, start_ms, inside, earlier)
+            assert window_reference.same(body, wanted) is None, (device, stream, start_ms)
+            checked += 1
+        else:
+            assert body.n == 0, (device, stream, start_ms)
+    return checked
+
+
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("kills", "seed"), [(20, 1), pytest.param(200, 2, marks=[pytest.mark.soak, pytest.mark.timeout(3600)])]
@@ -129,8 +155,11 @@ def test_sudden_deaths(tmp_path, kills, seed):
         messages, _got = check_broker(site, records)
         points = check_database(site, records)
         checked = check_truth(site, records)
+    windows = check_windows(records)
     assert checked > 300
+    assert windows > 20
     print(
         f"{kills} kills: {len(records)} committed records in {len(epochs)} epochs, {messages} messages, "
-        f"{points} raw points in the database, {checked} values against the truth: 0 lost, 0 doubled, 0 wrong"
+        f"{points} raw points in the database, {checked} values against the truth, "
+        f"{windows} windows against their readings: 0 lost, 0 doubled, 0 wrong"
     )

@@ -95,11 +95,11 @@ def test_several_units_behind_one_tcp_port(cg_bus, cg_daemon):
     for unit in units.values():
         told = gateway.record(unit.id)["v"]
         assert told["frequency"] == pytest.approx(unit.said()["frequency"], abs=0.5)
-    units[7].strike("wrong_unit")
+    units[7].strike("exception", code=6)
     failed = gateway.until(lambda one: one["device"] == units[7].id and not one["v"])
-    assert failed["q"]["*"] in {"b:timeout", "b:crc"}
-    units[7].act("cut")
+    assert failed["q"] == {"*": "b:exception"}
     units[7].heal()
+    units[1].act("cut")
     after = len(gateway.records(units[7].id))
     until(lambda: any(one["v"] for one in gateway.records(units[7].id)[after:]), deadline_s=20, what="values again")
     assert gateway.stop() == 0

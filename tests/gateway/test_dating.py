@@ -144,3 +144,30 @@ def test_a_clock_that_stands_still_is_not_believed():
     assert len(life.raw) == 130
     late = [abs(error_s(r)) for r in life.raw]
     assert sum(error > 1.0 for error in late) <= 2  # those of the first moments, before it was seen
+
+
+def test_sleep_between_a_reading_and_the_synchronisation_is_counted():
+    """CLOCK_MONOTONIC stands still while the machine sleeps; the time that a reading waited does not."""
+    life = Life(RamJournal(), boot="a", truth_ms=T0)
+    life.poll(10)
+    life.clock.slept_ns += 1000 * 10**9
+    life.truth_ms += 1_000_000
+    life.poll(10)
+    life.clock.offset_ms, life.clock.trust = life.truth_ms, True
+    life.poll(5)
+    assert len(life.raw) == 25
+    assert max(abs(error_s(r)) for r in life.raw) < 0.001
+    times = [r.t_ms for r in life.raw]
+    assert times[10] - times[9] == 1_001_000  # a gap
+
+
+def test_sleep_is_told_and_is_no_step():
+    life = Life(RamJournal(), boot="a", truth_ms=T0, trust=True)
+    life.poll(3)
+    life.clock.slept_ns += 60 * 10**9
+    life.clock.offset_ms += 60_000
+    life.truth_ms += 60_000
+    life.poll(3)
+    events = [r.body for r in life.records if r is not None and r.stream == "event"]
+    assert [(event.code, event.body) for event in events] == [("CG-CLK-03", {"slept_s": 60.0})]
+    assert max(abs(error_s(r)) for r in life.raw) < 0.001

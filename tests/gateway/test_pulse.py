@@ -4,8 +4,9 @@ import asyncio
 import errno
 
 import pytest
+import virtual_time
 from crash.simulated_disk import Inline, SimDisk
-from made_records import series
+from made_records import raw, series
 
 from drivers.sample import Sample
 from gateway.clock import FakeClock
@@ -28,12 +29,12 @@ SECOND_NS = 1_000_000_000
 class Bench:
     """A gateway of one meter and one sink without a server; `beat` is a second of it."""
 
-    def __init__(self, disk, *, cap_bytes=1 << 30, tail_bytes=8 << 20):
+    def __init__(self, disk, *, cap_bytes=1 << 30, tail_bytes=8 << 20, segment_bytes=16384):
         self.clock = FakeClock(wall_ms=1_795_000_000_000, mono_ns=5 * SECOND_NS)
         self.journal = open_journal(
             disk,
             cap_bytes=cap_bytes,
-            limits=Limits(segment_bytes=16384, tail_bytes=tail_bytes, recent_bytes=0),
+            limits=Limits(segment_bytes=segment_bytes, tail_bytes=tail_bytes, recent_bytes=0),
             stamp=self.clock.wall_ms,
             executor=Inline(),
         )
@@ -99,6 +100,101 @@ def beats(bench, count):
             await bench.beat()
 
     asyncio.run(go())
+
+
+def counted(disk, *, first, code):
+    """The n-th operation that writes fails, and all after it, until the disk heals."""
+    seen = iter(range(1 << 30))
+    disk.fault = lambda op, name: code if op in WRITING and next(seen) >= first else None
+
+
+class Life:
+    """The real pulse, and a meter that is read five times a second; all in virtual time."""
+
+    def __init__(self, bench):
+        self.bench = bench
+
+    async def __aenter__(self):
+        self.loop = asyncio.get_running_loop()
+        self.start = self.loop.time(), self.bench.clock.now_ns
+        self.pulse = asyncio.create_task(self.bench.pulse.run())
+        return self
+
+    async def __aexit__(self, *_):
+        self.pulse.cancel()
+        await asyncio.gather(self.pulse, return_exceptions=True)
+
+    async def go_on(self, seconds):
+        end_s = self.loop.time() + seconds
+        while self.loop.time() < end_s:
+            await asyncio.sleep(0.2)
+            self.bench.clock.now_ns = self.start[1] + int((self.loop.time() - self.start[0]) * SECOND_NS)
+            self.bench.pipeline.take(self.bench.meter, Sample(self.bench.clock.now_ns, (230.0, 12.3), (0, 0)))
+            assert not self.pulse.done()
+
+
+async def after_failing(disk, *, first, code):
+    """Seconds (virtual) until a gateway is well again after the disk is; the n-th operation and all later ones fail."""
+    bench = Bench(disk, segment_bytes=4096)
+    async with Life(bench) as life:
+        await life.go_on(2)
+        counted(disk, first=first, code=code)
+        await life.go_on(6)
+        disk.fault = None
+        healed_s = life.loop.time()
+        while bench.pulse.fact or bench.journal.committed < bench.journal.next - 5:
+            await life.go_on(0.2)
+            assert life.loop.time() - healed_s <= 10.0, first
+    took_s = life.loop.time() - healed_s
+    await bench.pulse.commit()
+    await bench.journal.close()
+    assert Bench(disk, segment_bytes=4096).drain() == sorted(bench.records.values())
+    return took_s
+
+
+async def operations():
+    """How many writing operations a sound disk sees in the same six seconds."""
+    disk, seen = SimDisk(), []
+    async with Life(Bench(disk, segment_bytes=4096)) as life:
+        await life.go_on(2)
+        disk.fault = lambda op, name: seen.append(op) if op in WRITING else None
+        await life.go_on(6)
+    return len(seen)
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EROFS])
+def test_r8_after_any_failing_operation_it_is_well_again_within_ten_seconds(code):
+    """Every N of the writes, syncs, renames, opens and creations of six seconds in which segments change."""
+    count = virtual_time.run(operations())
+    assert count > 15
+    took = [virtual_time.run(after_failing(SimDisk(), first=first, code=code)) for first in range(count)]
+    assert max(took) <= 3.0
+
+
+def test_a_full_journal_does_not_make_the_pulse_race():
+    """What is refused is told once there is room; meanwhile the pulse keeps its second."""
+    disk, commits = SimDisk(), []
+    bench = Bench(disk, tail_bytes=4000)
+    disk.fault = lambda op, name: errno.ENOSPC if op in WRITING else None
+    commit = bench.pulse.commit
+
+    async def noted():
+        commits.append(1)
+        return await commit()
+
+    async def scenario():
+        bench.pulse.commit = noted
+        async with Life(bench) as life:
+            await life.go_on(30)
+            bench.pipeline.bury("city", raw(bench.meter, 1), "a dead letter that finds no room")
+            raced = len(commits)
+            disk.fault = None
+            await life.go_on(3)
+        return raced
+
+    assert virtual_time.run(scenario()) < 40
+    assert ("CG-JRN-04", "info") in bench.events
+    assert bench.journal.committed >= bench.journal.next - 5
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EROFS])

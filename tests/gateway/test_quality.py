@@ -2,15 +2,26 @@
 
 import math
 from dataclasses import replace
+from datetime import datetime
+from itertools import accumulate
+from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.points import Point, point
+from drivers.profile import load, shipped
 from drivers.sample import Code
+from gateway.calibration import Curve
+from gateway.config import Calibration, Config
+from gateway.config.options import names
+from gateway.inventory import described, inventory
 from gateway.quality import Judge, Overrides, Thresholds, option_names
 from gateway.reading import Reading, Series
+from gateway.sinks import Site
+from gateway.sinks.announce import device_meta
 
 NAN = math.nan
 
@@ -154,3 +165,128 @@ def test_no_check_ever_improves_a_code(rows, rule):
 def test_of_two_reasons_the_worse_stands():
     rows = [(0, 1.0, 0), (20, 1.0, 107), (40, 1.0, 103), (60, 1.0, 0)]
     assert _codes(series(gauge()), Overrides({"p": Thresholds(stuck_s=10)}), rows) == [0, 107, 103, 101]
+
+
+def test_the_thresholds_of_every_profile_are_known_options():
+    for name in shipped():
+        profile = load(name)
+        points = {p.name for part in ("", "lane1", "ch1") for p in profile.points(part)}
+        assert profile.quality.keys() <= names(points), name
+
+
+def test_totals_are_checked_where_asked():
+    one = series(*(point("power_active" + phase) for phase in ("", "_l1", "_l2", "_l3")))
+    judge = Judge([one], {"dev": Overrides({}, total_share=0.05)})
+    assert judge.judge(reading(one, [300.0, 100.0, 100.0, 98.0])).codes == (0, 0, 0, 0)
+    assert judge.judge(reading(one, [300.0, 100.0, 100.0, -100.0])).codes == (107,) * 4, "a reversed transformer"
+    assert judge.judge(reading(one, [300.0, 100.0, 100.0, NAN], [0, 0, 0, 205])).codes == (0, 0, 0, 205)
+
+
+def test_classes_may_be_fewer_than_all_vehicles_but_not_more():
+    one = series(*(point(name) for name in ("vehicle_count", "vehicle_count_c1", "vehicle_count_c2")))
+    judge = Judge([one], {"dev": Overrides({}, total_share=0.0)})
+    assert judge.judge(reading(one, [10.0, 4.0, 3.0])).codes == (0, 0, 0)
+    assert judge.judge(reading(one, [10.0, 8.0, 3.0])).codes == (107,) * 3
+
+
+# --- registers that leap
+
+
+def _meter(rows, **given):
+    one = series(point("energy_import"))
+    judge = Judge([one], {"dev": Overrides({}, **given)})
+    return [judge.judge(reading(one, [kwh], [code], t_s)).codes[0] for t_s, kwh, code in rows]
+
+
+def test_a_replaced_meter_is_marked_once():
+    rows = [(0, 100.0, 0), (1, 100.1, 0), (2, NAN, 201), (60, 54_321.0, 0), (61, 54_321.1, 0), (62, 3.0, 0)]
+    assert _meter(rows) == [0, 0, 201, Code.JUMP, 0, 0]
+
+
+def test_the_rated_power_makes_the_ceiling_tight_and_late_registers_are_no_leap():
+    assert _meter([(0, 100.0, 0), (1, 400.0, 0)]) == [0, 0], "10 MW for 15 minutes could do that"
+    assert _meter([(0, 100.0, 0), (1, 400.0, 0)], rated_kw=200.0) == [0, Code.JUMP]
+    assert _meter([(0, 100.0, 0), (900, 150.0, 0), (901, 200.0, 0)], rated_kw=200.0) == [0, 0, 0]
+
+
+# --- calibration
+
+ZONE = ZoneInfo("Asia/Bangkok")
+CERTIFICATE = {"date": "2026-05-01", "expires": "2027-04-30"}
+
+
+def _curve(**more):
+    return Curve.of(msgspec.convert({**CERTIFICATE, **more}, Calibration), zone=ZONE)
+
+
+steps = st.lists(st.tuples(st.floats(0.5, 100), st.floats(0.5, 100)), min_size=2, max_size=6)
+rising = steps.map(lambda rows: [list(row) for row in zip(*map(accumulate, zip(*rows, strict=True)), strict=True)])
+
+
+@given(
+    st.one_of(
+        st.tuples(st.one_of(st.floats(-5, -0.2), st.floats(0.2, 5)), st.floats(-50, 50)).map(
+            lambda row: {"gain": row[0], "offset": row[1]}
+        ),
+        rising.map(lambda table: {"table": table}),
+    ),
+    st.floats(-200, 800),
+)
+def test_the_raw_value_can_be_had_back(certificate, raw):
+    curve = _curve(**certificate)
+    assert curve.raw(curve.true(raw)) == pytest.approx(raw, abs=1e-6, rel=1e-9)
+
+
+def test_a_table_runs_through_its_points_and_on():
+    curve = _curve(table=[[0, 1], [10, 11], [20, 31]])
+    assert [curve.true(x) for x in (0, 5, 10, 15, 20, 25, -5)] == [1, 6, 11, 21, 31, 41, -4]
+    assert curve.doubted(21.0, 0)
+    assert not curve.doubted(20.0, 0)
+    assert math.isnan(curve.true(NAN))
+
+
+def _calibrated(curve, rows, valid=(0, 100)):
+    one = series(gauge("pm", valid=valid))
+    judge = Judge([one], {"dev": Overrides({}, curves={"pm": curve})})
+    found = [judge.judge(reading(one, [value], [code])) for value, code in rows]
+    return [(one.values[0], one.codes[0]) for one in found]
+
+
+def test_the_device_is_judged_by_its_range_and_then_calibrated():
+    rows = [(10.0, 0), (101.0, 0), (7.0, 201), (99.0, 0), (0.0, 0), (50.0, 107)]
+    assert _calibrated(_curve(gain=1.1, offset=-0.5), rows) == [
+        (10.5, 0), (101.0, Code.RANGE), (7.0, 201), (108.4, Code.CALIBRATION), (-0.5, Code.CALIBRATION), (54.5, 107),
+    ]  # fmt: skip
+
+
+def test_a_certificate_ends_with_its_last_local_day():
+    curve = _curve(gain=2.0)
+    assert curve.ends_ms == datetime(2027, 5, 1, tzinfo=ZONE).timestamp() * 1000
+    assert curve.doubted(1.0, int(curve.ends_ms))
+    assert not curve.doubted(1.0, int(curve.ends_ms) - 1)
+
+
+def test_from_the_config_to_the_meta():
+    site = {
+        "schema": 1, "gateway": {"id": "g", "city": "khon-kaen"}, "bus": {"b": {"kind": "serial", "port": "/dev/x"}},
+        "device": {"pm": {"bus": "b", "profile": "plantower-pms5003",
+                          "calibration": {"pm2_5": {**CERTIFICATE, "gain": 1.04, "offset": -0.8, "by": "C-17"}}}},
+    }  # fmt: skip
+    (item,) = inventory(msgspec.convert(site, Config))
+    one = item.series[""]
+    digits = {p.name: p.digits for p in one.points}
+    plain = {p.name: p.digits for p in load("plantower-pms5003").points()}
+    assert digits == {**plain, "pm2_5": plain["pm2_5"] + 1}, "one more decimal, so that rounding keeps the raw value"
+    about = described((item,))["pm"]
+    assert about["calibration"] == {"pm2_5": {"gain": 1.04, "offset": -0.8, **CERTIFICATE, "by": "C-17"}}
+    site_ = Site(
+        city="c", gateway="g", version="0", boot="b", epoch="0-0", config_hash="h", name={}, location=None,
+        series=(one,), devices={"pm": about}, streams=("raw",),
+    )  # fmt: skip
+    points = msgspec.json.decode(device_meta(site_, one))["points"]
+    assert points["pm2_5"]["calibration"]["gain"] == 1.04
+    assert "calibration" not in points["pm10"]
+    curve = _curve(gain=1.04, offset=-0.8)
+    for raw in range(500):
+        true = round(curve.true(float(raw)), digits["pm2_5"])
+        assert round(curve.raw(true), plain["pm2_5"]) == raw

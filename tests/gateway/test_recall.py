@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 import window_reference as ref
+from cli_desk import site
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ram_journal import RamJournal
@@ -15,8 +16,9 @@ from drivers.points import point
 from drivers.sample import Sample
 from gateway.clock import FakeClock
 from gateway.codec import Codec
+from gateway.config.load import load
+from gateway.daemon import Daemon
 from gateway.figures import REACH_MS, Figures
-from gateway.journal.log import open_journal
 from gateway.numbers import next_epoch
 from gateway.pipeline import Pipeline
 from gateway.reading import Aggregate, Reading, Series
@@ -234,37 +236,50 @@ def test_windows_that_began_before_what_is_left_of_the_journal_are_never_amended
     assert run.windows.too_late == 1
 
 
-def test_a_copy_of_the_disk_taken_in_mid_window_goes_on_from_there(tmp_path):
-    """The same over the real journal: its files as a power cut would have left them."""
-    one = ref.series(("gauge", "counter"), every_ms=1000)
-    rows = [Reading(one, T0 + k * 1000, 0, (float(k % 7), float(k)), (0, 0)) for k in range(150)]
+def test_a_daemon_that_died_in_mid_window_goes_on_from_its_disk(tmp_path):
+    """Two real daemons, the second on the files as they were at a commit of the first."""
+    found = {}
+
+    def daemon(name, wall_ms):
+        (tmp_path / name).mkdir(exist_ok=True)
+        clock = FakeClock(wall_ms=wall_ms, mono_ns=9 * 10**9)
+        made = Daemon(load(site(tmp_path / name)), clock=clock, dry_run=True)
+        made.pipeline.listeners.append(lambda _position, record: record and found[name].append(record))
+        found[name] = []
+        return made
+
+    def poll(made, k):
+        (one,) = made.series
+        made.clock.now_ns = (T0 + k * 1000 - made.clock.offset_ms) * 1_000_000
+        values = tuple(float(k % 7 + i) if p.kind == "gauge" else float(k) for i, p in enumerate(one.points))
+        made.pipeline.take(one, Sample(made.clock.now_ns, values, (0,) * len(values)))
+        made.pipeline.tick()
 
     async def first():
-        journal = open_journal(tmp_path / "a")
-        run = Run(journal, one, wall_ms=T0)
-        run.remember()
-        for k, row in enumerate(rows[:90]):
-            run.take(row)
-            run.pipeline.tick()
+        made = daemon("a", T0)
+        made.pipeline.remember()
+        for k in range(90):
+            poll(made, k)
             if k == 79:
-                run.pipeline.mark_numbers()
-                await journal.commit()
+                await made.pulse.commit()
                 shutil.copytree(tmp_path / "a", tmp_path / "b")
-        await journal.close()
+        await made.journal.close()
 
     async def second():
-        journal = open_journal(tmp_path / "b")
-        run = Run(journal, one, wall_ms=T0 + 100_000)
-        run.remember()
-        for row in rows[100:]:
-            run.take(row)
-            run.pipeline.tick()
-        await journal.close()
-        return [r.body for r in run.records if r.stream == "1m"]
+        made = daemon("b", T0 + 100_000)
+        while not made.pipeline.remember():
+            pass
+        for k in range(100, 150):
+            poll(made, k)
+        await made.journal.close()
+        return made.series[0]
 
     asyncio.run(first())
-    (minute,) = asyncio.run(second())
-    inside = [r for r in rows[60:120] if not 80 <= r.values[1] < 100]
-    wanted = ref.aggregate(one, "1m", T0 + 60_000, inside, rows[:60])
+    one = asyncio.run(second())
+    (minute,) = [record.body for record in found["b"] if record.stream == "1m"]
+    raw = [r.body for name in "ab" for r in found[name] if r.stream == "raw" and not 80_000 <= r.t_ms - T0 < 100_000]
+    rows = [Reading(one, r.t_ms, r.t_ms * 10**6, r.values, r.codes) for r in raw]
+    inside = [r for r in rows if 60_000 <= r.t_ms - T0 < 120_000]
+    wanted = ref.aggregate(one, "1m", T0 + 60_000, inside, [r for r in rows if r.t_ms < T0 + 60_000])
     assert ref.same(minute, wanted) is None
     assert (minute.n, minute.coverage) == (40, pytest.approx(40 / 60))

@@ -156,3 +156,13 @@ def test_a_segment_with_nothing_readable_left_goes_and_the_next_one_too():
     assert sorted((event.body["reason"], event.body["n"]) for event in told) == [
         ("corrupt", 10), ("full", 10), ("full", 10),
     ]  # fmt: skip
+
+
+def test_a_segment_of_a_time_that_was_not_known_waits_for_the_cap():
+    journal, meter, lanes, _told, retention, append = bench(one=("raw",))
+    for number in range(1, 26):
+        append(raw(meter, number * 1000, seq=number))
+    lanes["one"].ledger.low = journal.next
+    oldest = journal.oldest_segment()
+    journal.oldest_segment = lambda: Oldest(oldest.first, oldest.last, 0, 0)
+    assert asyncio.run(retention.enforce(10**13)) == 0

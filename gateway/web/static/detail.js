@@ -43,12 +43,19 @@ function frame(device) {
   const csv = make("a", { class: "link", href: `/api/history?key=${encodeURIComponent(key)}&stream=15m&format=csv` }, say("csv"));
   const row = make("div", { class: "row" }, choose, csv);
   const grafana = document.querySelector("meta[name=citygate-grafana]")?.content;
-  if (grafana) row.append(make("a", { class: "link", href: `${grafana}?var-device=${encodeURIComponent(device.id)}&from=now-24h` }, say("grafana")));
+  if (grafana) row.append(make("a", { class: "link", href: board(grafana, device), rel: "noreferrer" }, say("grafana")));
   const facts = make("p", { class: "hint" }, [device.gateway, device.id, device.profile, device.serial].filter(Boolean).join(" · "));
   const head = ["point", "value", "quality"].map((word) => make("th", { scope: "col" }, say(word)));
   const table = make("table", {}, make("thead", {}, make("tr", {}, ...head)), make("tbody"));
   dialog.append(make("div", { class: "inner" }, facts, make("p", { class: "trouble" }), row, make("div", { class: "chart" }), make("p", { class: "hint what" }), make("p", { class: "limits" }), make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": say("value") }, table)));
   return dialog;
+}
+
+// The dashboard of the device's field (deploy/grafana), on this device, over the same 24 hours.
+function board(grafana, device) {
+  const field = ["air", "traffic", "energy"].includes(device.kind) ? device.kind : "city";
+  const query = new URLSearchParams({ "var-gateway": device.gateway, "var-device": device.id, from: "now-24h", to: "now" });
+  return `${grafana}/d/citygate-${field}?${query}`;
 }
 
 async function values() {

@@ -416,6 +416,7 @@ def day_of_torture(hours):
 @pytest.mark.parametrize("hours", [0.5, pytest.param(24, marks=[pytest.mark.soak, pytest.mark.timeout(1800)])])
 def test_late_reply_torture(hours):
     counts, counters = day_of_torture(hours)
+    print(f"{hours} h: {counts}, {counters.transactions} requests, {counters.timeouts} timeouts, {counters.late} late")
     assert counts["wrong"] == 0
     assert counts["healthy-right"] >= 0.99 * counts["healthy"]
     assert counts["late-right"] > 0.65 * counts["healthy"]  # the 70 % in time: no wire waits for the others

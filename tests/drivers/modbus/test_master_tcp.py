@@ -9,7 +9,9 @@ import virtual_time
 
 from drivers.errors import BadFrame, DeviceRefused, DriverError, LinkLost, NoReply, ReplyError
 from drivers.link import CallLink, TcpLink
+from drivers.modbus.envelope import build
 from drivers.modbus.master import Master
+from drivers.modbus.tcp import TcpWire
 from drivers.profile import Limits
 
 QUICK = Limits(timeout_ms=200)
@@ -426,3 +428,78 @@ def test_a_fuzzed_server_is_never_believed():
     wrong, right = asyncio.run(scenario())
     assert wrong == 0
     assert right > 30
+
+
+def mutated(chance, adu):
+    """What becomes of an answer on its way: pieces to be received, the last of them perhaps never."""
+    data, kind = bytearray(adu), chance.randrange(10)
+    if kind == 0:
+        data[chance.randrange(9)] ^= 1 << chance.randrange(8)
+    elif kind == 1:
+        del data[chance.randrange(len(data)) :]
+    elif kind == 2:
+        data[chance.randrange(9)] = chance.randrange(256)
+    elif kind == 3:  # another unit's, function's or transaction's answer first
+        other = bytearray(adu)
+        other[chance.choice((0, 1, 6, 7))] ^= 1 << chance.randrange(7)
+        other[9:] = chance.randbytes(len(adu) - 9)
+        data[:0] = other
+    elif kind == 4:  # another length, its fields right
+        body = chance.randbytes(len(adu) - 9 + chance.choice((-2, 2, 4)))
+        data[4:] = struct.pack(">HBBB", len(body) + 3, adu[6], adu[7], len(body)) + body
+    elif kind == 5:
+        data[:] = chance.randbytes(chance.randint(1, 40))
+    elif kind == 6:  # its own request comes back
+        data[:] = adu[:4] + struct.pack(">HBBHH", 6, adu[6], adu[7], 1, 1)
+    elif kind == 7:
+        data[:] = adu[:4] + bytes((0, 3, adu[6], adu[7] | 0x80, chance.randrange(12)))
+    elif kind == 8:
+        data += adu
+    at = chance.randrange(len(data) + 1) if data else 0
+    return [bytes(piece) for piece in (data[:at], data[at:]) if piece]
+
+
+def fuzz(rounds, seed):
+    """Rounds of one request and one mutated answer: (wrong values, right values, errors told)."""
+    chance = random.Random(seed)
+    pool = [build(chance.randint(1, 247), "holding", address=chance.randrange(9999), count=n) for n in (1, 2, 5, 10)]
+    net = Net(lambda request: ())
+
+    async def scenario():
+        wrong = right = told_errors = 0
+        wire = TcpWire(net, stray=lambda frame, t_s: False)
+        await wire.open()
+        for _ in range(rounds):
+            request = chance.choice(pool)
+            data = chance.randbytes(request.byte_count)
+            try:
+                future = wire.exchange(request, timeout_s=0.05, owed=False)
+            except LinkLost:
+                await wire.open()
+                future = wire.exchange(request, timeout_s=0.05, owed=False)
+            number = net.sent.pop()[:2]
+            for piece in mutated(chance, number + request.answer + data):
+                net._on_data(piece)
+            try:
+                async with asyncio.timeout(0.06):
+                    got = await future
+            except (ReplyError, LinkLost):
+                told_errors += 1
+            else:
+                wrong += got.data != data
+                right += got.data == data
+        await wire.close()
+        return wrong, right, told_errors
+
+    return virtual_time.run(scenario())
+
+
+@pytest.mark.parametrize(
+    "rounds", [3_000, pytest.param(1_000_000, marks=[pytest.mark.soak, pytest.mark.timeout(1800)])]
+)
+def test_no_mutated_answer_is_believed(rounds):
+    wrong, right, told_errors = fuzz(rounds, seed=rounds)
+    print(f"{rounds} answers: {wrong} wrong, {right} right, {told_errors} errors told")
+    assert wrong == 0
+    assert right > 0.1 * rounds
+    assert wrong + right + told_errors == rounds

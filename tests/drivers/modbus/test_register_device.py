@@ -1,5 +1,7 @@
 """A register device over an in-memory wire: codes of failures, what is kept, bisecting, fingerprints."""
 
+import asyncio
+import random
 import struct
 from math import isnan
 
@@ -280,13 +282,13 @@ def test_what_a_starting_device_refuses_is_asked_again_after_a_minute_and_then_m
                 asked.append(now_s)
             if healed_s is None and sample.codes == (0,) * 5:
                 healed_s = now_s
-            await asyncio.sleep(5.0)
+            await asyncio.sleep(20.0)
         return healed_s, asked
 
     healed_s, _ = virtual_time.run(scenario(20.0, 100.0))
-    assert 60 <= healed_s <= 70
+    assert 60 <= healed_s <= 85
     refuse.add(5)
-    healed_s, asked = virtual_time.run(scenario(1e9, 7200.0))
+    healed_s, asked = virtual_time.run(scenario(1e9, 5400.0))
     assert healed_s is None
     assert len(asked) == 5  # at once, after 1, 4, 16 and 64 minutes
 
@@ -307,7 +309,7 @@ def test_plans_follow_the_reply_time_of_the_unit():
 
 
 def test_a_read_that_sets_its_counter_to_zero_is_never_sent_twice():
-    resets = profile(("vehicles", "input 0 u16", ""), limits="[limits]\nretry = false\ntimeout_ms = 200\n")
+    resets = profile(("energy_import", "input 0 u16", ""), limits="retry=false,timeout_ms=200")
     chance = random.Random(5)
     bus = Bus(
         answer=memory({0: 3}),

@@ -1,4 +1,4 @@
-"""The latch against a slow reference: on after unbroken evidence of `on_s`, off after `off_s`, never without a value."""
+"""The latch against a slow reference: on and off after unbroken evidence, and never without a value."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -80,3 +80,14 @@ def test_logs_come_from_the_systems_journal(capfd, monkeypatch, tmp_path):
     assert capfd.readouterr().out == "--unit=citygate --lines=7 --no-pager --output=short-iso\n"
     gateway.cli.call(["--json", "logs", "-f"])
     assert "--output=json --follow" in capfd.readouterr().out
+
+
+def test_a_disk_that_forgets_is_told(capsys, monkeypatch, tmp_path):
+    from gateway.cli import doctor
+
+    mounts = "overlay / overlay rw 0 0\n/dev/sda2 /var/lib/citygate ext4 rw 0 0\ntmpfs /run tmpfs rw 0 0\n"
+    for place, kind in (("/var/lib/citygate/journal", "ext4"), ("/var/lib/citygate-x", "overlay"), ("/run/x", "tmpfs")):
+        assert doctor.filesystem(doctor.Path(place), mounts) == kind
+    monkeypatch.setattr(doctor, "filesystem", lambda _place: "overlay")
+    row = findings(said(capsys, "--json", "--config", site(tmp_path), "doctor"))["disk"]
+    assert (row["mark"], row["fault"]["code"]) == ("WARN", "CG-SYS-14")

@@ -1,0 +1,27 @@
+#!/bin/sh
+# An identity of its own for every machine: at installation, and at the first start of a copied image.
+# The id is made from the machine's own (/etc/machine-id): unique, and the same after a reinstall. An id that a person
+# chose is never touched. ROOT is for tests and for building images.
+set -eu
+root=${1:-}
+config=$root/etc/citygate/gateway.toml
+machine=$(cat "$root/etc/machine-id" 2>/dev/null || true)
+case $machine in "" | uninitialized) machine=$(cat /proc/sys/kernel/random/uuid) ;; esac
+ident=gw-$(printf %s "$machine" | sha256sum | cut -c1-8)
+umask 027
+mkdir -p "$(dirname "$config")"
+if [ ! -e "$config" ]; then
+    printf 'schema = 1\n\n[gateway]\nid = "%s"\ncity = "bangkok"\n' "$ident" >"$config.new"
+elif grep -Eq '^id = "gw-[0-9a-f]{8}"$' "$config" && ! grep -q "^id = \"$ident\"\$" "$config"; then
+    # Another machine's id, made by this script: this disk is a copy. Its records stay under the name that made them.
+    sed -E "s/^id = \"gw-[0-9a-f]{8}\"\$/id = \"$ident\"/" "$config" >"$config.new"
+    if [ -d "$root/var/lib/citygate/journal" ]; then
+        mv "$root/var/lib/citygate/journal" "$root/var/lib/citygate/journal.of-another-machine.$(date +%s)"
+    fi
+    echo "citygate: this is a copy of another gateway's disk; it is $ident from now on"
+else
+    exit 0
+fi
+sync "$config.new"
+mv "$config.new" "$config"
+chgrp citygate "$config" 2>/dev/null || true

@@ -1,0 +1,146 @@
+"""Who is believed: a device that was away shows its fingerprints and its serial number first."""
+
+import asyncio
+
+import pytest
+import virtual_time
+from bus_sim import Bus
+from made_records import series
+
+from drivers.link import TcpLink
+from drivers.modbus.device import RegisterDevice
+from drivers.modbus.master import Master
+from drivers.profile import parse
+from drivers.sample import Code, Sample
+from gateway.poller import PolledWire, PushWire, Station
+
+PROFILE = parse(
+    """schema=1
+id="x-y"
+maker="x"
+model="y"
+kind="energy"
+version=1
+speaks="modbus"
+every_s=1.0
+source="test"
+proven="untested"
+[[row]]
+point="energy_import"
+read="input 0 u16"
+[[row]]
+point="energy_export"
+read="input 1 u16"
+[[fingerprint]]
+read="holding 11 u16"
+means="model"
+equals=341.0
+[serial]
+read="holding 100 u16"
+registers=3
+means="serial number"
+""",
+    name="x-y",
+)
+
+
+class Meter:
+    """Its registers; `swap` puts another of the same model in its place."""
+
+    def __init__(self):
+        self.counter, self.serial, self.model = 1000, b"A12345", 341
+
+    def swap(self):
+        self.counter, self.serial = 50000, b"A99999"
+
+    def memory(self, unit, address, count):
+        self.counter += 1
+        return {0: self.counter.to_bytes(2, "big") + b"\0\0", 11: self.model.to_bytes(2, "big"), 100: self.serial}[
+            address
+        ]
+
+
+def swapped(*, away_s, act):
+    """Seconds 0 to 30 as usual, then silent for `away_s` while `act(meter)` happens; what came and what was said."""
+    meter, got, said = Meter(), [], []
+    bus = Bus(memory=meter.memory, settings="19200 8N1")
+
+    async def scenario():
+        master = Master(bus, framing="rtu", line=bus.line)
+        station = Station("u1", 1.0, {"": series("u1")}, RegisterDevice(master, PROFILE, unit=1))
+        take, say = (lambda one, sample: got.append(sample)), (lambda *what: said.append(what))
+        wire = PolledWire("w", way=master, stations=[station], take=take, say=say)
+        wire.start_grid(0)
+        task = asyncio.create_task(wire.run())
+        await asyncio.sleep(30.0)
+        bus.dead.add(1)
+        await asyncio.sleep(away_s)
+        act(meter)
+        bus.dead.discard(1)
+        await asyncio.sleep(120.0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    virtual_time.run(scenario())
+    return [sample.values[0] for sample in got if not any(sample.codes)], [sample.codes[0] for sample in got], said
+
+
+def test_a_replaced_meter_of_the_same_model_is_not_believed():
+    values, codes, said = swapped(away_s=60.0, act=Meter.swap)
+    assert values
+    assert max(values) < 2000
+    assert codes[-5:] == [Code.ABSENT] * 5
+    assert [what[1:3] for what in said] == [("CG-BUS-06", "raised")]
+    assert "A99999" in said[0][3]
+
+
+def test_the_same_meter_is_believed_again_at_once():
+    _values, codes, said = swapped(away_s=60.0, act=lambda meter: None)
+    assert codes[-5:] == [0] * 5
+    assert Code.ABSENT not in codes
+    assert said == []
+
+
+def test_a_short_silence_asks_nobody_who_he_is():
+    _values, codes, said = swapped(away_s=5.0, act=lambda meter: None)
+    assert codes[-5:] == [0] * 5
+    assert said == []
+
+
+class KeepingServer:
+    """A device server: hands over what it kept at once, then one fresh byte each second."""
+
+    async def talk(self, reader, writer):
+        writer.write(b"old" * 200)
+        await asyncio.sleep(0.8)
+        writer.write(b"!")
+        await reader.read()
+        writer.close()
+
+
+class Speaker:
+    def start(self):
+        return ()
+
+    def feed(self, data, t_mono_ns):
+        return (Sample(t_mono_ns, (float(len(data)), 2.0), (0, 0)),)
+
+
+@pytest.mark.parts
+def test_what_a_device_server_kept_is_not_taken_for_new():
+    async def scenario():
+        got = []
+        async with await asyncio.start_server(KeepingServer().talk, "127.0.0.1", 0) as server:
+            link = TcpLink("127.0.0.1", server.sockets[0].getsockname()[1])
+            station = Station("pm", 1.0, {"": series("pm")}, Speaker())
+            take = lambda one, sample: got.append(sample)
+            wire = PushWire("w", link=link, stations=[station], take=take, say=lambda *what: None)
+            task = asyncio.create_task(wire.run())
+            async with asyncio.timeout(20.0):
+                while not got:
+                    await asyncio.sleep(0.02)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        return got
+
+    assert asyncio.run(scenario())[0].values[0] == 1.0
