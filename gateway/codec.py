@@ -212,11 +212,12 @@ def _reading(series: Series, payload: bytes, *, flags: int, t_ms: int) -> Readin
 
 def _window_facts(body: Aggregate) -> list[Any]:
     indicators = [[i.name, i.value, i.rule, i.level, i.span, i.coverage] for i in body.indicators]
-    return [body.end_ms, body.n, body.coverage, body.stats, body.counts, body.codes, indicators]
+    times = [[t_ms - body.start_ms for t_ms in pair] for pair in body.times]
+    return [body.end_ms, body.n, body.coverage, body.stats, body.counts, body.codes, indicators, times]
 
 
 def _aggregate(series: Series, facts: list[Any], *, start_ms: int, rev: int) -> Aggregate:
-    stream, end_ms, n, coverage, stats, counts, codes, indicators = facts
+    stream, end_ms, n, coverage, stats, counts, codes, indicators, *more = facts
     return Aggregate(
         series=series,
         stream=stream,
@@ -231,6 +232,7 @@ def _aggregate(series: Series, facts: list[Any], *, start_ms: int, rev: int) -> 
             Indicator(name, value, rule, level, span, cover) for name, value, rule, level, span, cover in indicators
         ),
         rev=rev,
+        times=tuple(tuple(start_ms + at for at in pair) for pair in more[0]) if more else (),
     )
 
 

@@ -2,9 +2,9 @@
 
 Polls of one period stand side by side, each in its own place behind the period's start (`lay_out`), so that they do
 not push each other about. *Rough* devices stand at the end: those that answered never, lately not, or take far longer
-than is usual on this wire and than their plan says. They are asked in the slack, the time in which no other is due, and the wait for an answer
-ends with it. Where their answer never fits into the slack they are asked without it from time to time, seldom enough
-that the others hardly notice.
+than is usual on this wire and than their own plan says. They are asked in the slack, the time in which no other is due,
+and the wait for an answer ends with it. Where their answer never fits into the slack they are asked without it from
+time to time, seldom enough that the others hardly notice.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from zoneinfo import ZoneInfo
 
 from gateway.calibration import Curve
@@ -35,16 +36,6 @@ def fitted(
     )
     series = tuple(one for item in items for one in item.series.values())
     zone = ZoneInfo(config.gateway.timezone or "UTC")
-    thresholds = {
-        one.id: Overrides.of(
-            one,
-            warmup_s=item.profile.warmup_s,
-            options={**item.profile.quality, **item.config.options},
-            curves={point: Curve.of(each, zone=zone) for point, each in item.config.calibration.items()},
-        )
-        for item in items
-        for one in item.series.values()
-    }
     windows = Windows(
         series,
         config.windows.lengths,
@@ -55,8 +46,22 @@ def fitted(
     recall = Recall(
         journal=journal, codec=codec, series=series, windows=windows, note=figures.recall, reach_ms=REACH_MS
     )
-    pipeline.fit(series, judge=Judge(series, thresholds), windows=windows, attach=figures.attach, recall=recall)
+    pipeline.fit(series, judge=judged(items, zone=zone), windows=windows, attach=figures.attach, recall=recall)
     return pipeline
+
+
+def judged(items: Iterable[Item], *, zone: ZoneInfo, warmup: bool = True) -> Judge:
+    """The judge of these devices: thresholds of the profile, overruled by the device's options, and calibration.
+
+    Without `warmup` a first reading is not held for that of a device that was just switched on.
+    """
+    found = {}
+    for item in items:
+        curves = {point: Curve.of(each, zone=zone) for point, each in item.config.calibration.items()}
+        options = {**item.profile.quality, **item.config.options, **({} if warmup else {"warmup_s": 0.0})}
+        for one in item.series.values():
+            found[one] = Overrides.of(one, warmup_s=item.profile.warmup_s, options=options, curves=curves)
+    return Judge(tuple(found), {one.id: each for one, each in found.items()})
 
 
 def _registers(item: Item, one: Series) -> dict[str, float]:

@@ -75,6 +75,8 @@ class Aggregate:
             NaN where one is undefined.
         counts: per point, how many good or uncertain values entered.
         codes: per point, the codes of inputs that were not good, worst first.
+        times: per point, when the smallest and the largest value of a gauge were measured (the first time, UTC ms);
+            () where there are none, and for all other kinds.
     """
 
     series: Series
@@ -88,6 +90,7 @@ class Aggregate:
     codes: tuple[tuple[int, ...], ...]
     indicators: tuple[Indicator, ...] = ()
     rev: int = 0
+    times: tuple[tuple[int, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

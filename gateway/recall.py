@@ -49,7 +49,10 @@ class Windows(Protocol):
         """Start (UTC ms) of the oldest window that can still be issued or amended when it is `newest_ms`."""
 
     def recalled(self, from_ms: int, issued: Mapping[Key, int]) -> None:
-        """What was issued before, with its revision; windows that began before `from_ms` are not whole."""
+        """What was issued before, with its revision (-1: can not be amended from what is left of its readings).
+
+        Windows that began before `from_ms` can not be either.
+        """
 
 
 class Index:
@@ -133,6 +136,7 @@ class Recall:
         raw = _position(pairs, self._from_ms - PRELUDE_MS, last=journal.first)
         low = max(journal.first, journal.next - ENTRIES_MAX)
         self._raw_at = max(raw, low)
+        self._whole_ms: int | None = None if raw < low else 0  # windows from then on have all their readings
         self._at = max(min(raw, _position(pairs, newest_ms - reach_ms, last=journal.first)), low)
         self._now_ms = 0
         self._issued: dict[Key, _Issued] = {}
@@ -168,6 +172,8 @@ class Recall:
         return self._twins[then]
 
     def _reading(self, body: Reading) -> None:
+        if self._whole_ms is None:
+            self._whole_ms = body.t_ms
         self._windows.add(body)
         self.readings += 1
         if not 0 <= body.t_ms - self._now_ms < CLOSE_MS:
@@ -206,6 +212,8 @@ class Recall:
             found.append(replace(aggregate, rev=0 if known is None else known.rev + 1))
             self._issued[key] = _Issued.of(found[-1])
         self._pending = {}
-        self._windows.recalled(self._from_ms, {key: said.rev for key, said in self._issued.items()})
+        whole_ms = self._whole_ms or 0
+        revs = {key: said.rev if key[2] >= whole_ms else -1 for key, said in self._issued.items()}
+        self._windows.recalled(self._from_ms, revs)
         found.sort(key=lambda one: one.end_ms)  # stable: within one end they stand as the windows gave them
         return found

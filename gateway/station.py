@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from drivers.device import Addressed, Finding, Polled, Pushing
+from drivers.device import Addressed, Finding, Polled, Pushing, Remembering
 from drivers.sample import Code, Sample
 from gateway.reading import Series
 
@@ -60,10 +60,12 @@ class Station:
     plan_s: float = 0.0
     period_s: float = field(init=False)
     addressed: Addressed | None = field(init=False)
+    remembering: Remembering | None = field(init=False)
 
     def __post_init__(self) -> None:
         self.period_s = self.every_s or (ASK_EVENTS_S if isinstance(self.device, Polled) else 0.0)
         self.addressed = self.device if isinstance(self.device, Addressed) else None
+        self.remembering = self.device if isinstance(self.device, Remembering) else None
 
     def failure(self, now_s: float, code: Code) -> tuple[Sample, ...]:
         """Failed samples for all parts, at `now_s`."""

@@ -12,7 +12,6 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
-from drivers.device import Remembering
 from drivers.errors import LinkError
 from drivers.sample import Code, Sample
 from gateway.lending import Loan
@@ -119,7 +118,7 @@ class Wire:
             if sample.part not in station.undeclared:
                 self.undeclared(station, sample.part)
             station.undeclared[sample.part] = station.undeclared.get(sample.part, 0) + 1
-        if samples and station.every_s and isinstance(station.device, Remembering) and station.device.seen:
+        if samples and station.every_s and station.remembering is not None and station.remembering.seen:
             self.hurry()  # a named interval is committed at once, lest a restart asks for it again
 
     def start_grid(self, wall_ms: int) -> None:

@@ -9,13 +9,20 @@ import random
 from drivers.line import LineSettings, line
 
 
+def _step(value):
+    for _ in range(8):
+        value = (value >> 1) ^ (0xA001 if value & 1 else 0)
+    return value
+
+
+STEPS = [_step(byte) for byte in range(256)]
+
+
 def crc(data):
-    """CRC-16/MODBUS, bit by bit."""
+    """CRC-16/MODBUS."""
     value = 0xFFFF
     for byte in data:
-        value ^= byte
-        for _ in range(8):
-            value = (value >> 1) ^ (0xA001 if value & 1 else 0)
+        value = (value >> 8) ^ STEPS[(value ^ byte) & 0xFF]
     return value.to_bytes(2, "little")
 
 

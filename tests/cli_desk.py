@@ -47,6 +47,7 @@ def said(capsys, *argv):
     capsys.readouterr()
     code = gateway.cli.call([str(word) for word in argv])
     captured = capsys.readouterr()
+    assert "\x1b" not in captured.out + captured.err, "no escape byte where no terminal is"
     if "--json" in argv:
         in_form(captured.out, [str(word) for word in argv])
     return Said(code, captured.out, captured.err)

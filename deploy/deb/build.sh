@@ -52,6 +52,7 @@ for file in mosquitto/citygate.conf mosquitto/citygate.acl influxdb/v1.iql influ
     put "deploy/$file" "usr/share/doc/citygate/$file"
 done
 put docs/install.md usr/share/doc/citygate/install.md
+put docs/errors.md usr/share/doc/citygate/errors.md
 put config/gateway.example.toml usr/share/doc/citygate/gateway.example.toml
 put LICENSE usr/share/doc/citygate/copyright
 mkdir -p "$root/usr/share/man/man1" "$root/usr/share/bash-completion/completions"

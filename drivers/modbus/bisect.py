@@ -1,10 +1,12 @@
-"""Which values of a refused block the device does not have: the block is halved until single values are refused."""
+"""Blocks cut in two: where a block is refused, and where the device still owes an answer of the block's length."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+from dataclasses import replace
 from typing import Final
 
+from drivers.modbus.envelope import BIT_TABLES
 from drivers.modbus.identity import Fetched
 from drivers.modbus.plan import Block, Cost, plan
 from drivers.modbus.wire import Answer
@@ -48,3 +50,17 @@ def apart(refused: int, wheres: Sequence[Where], *, bad: Collection[int]) -> Whe
         if n not in bad and other.table == place.table and not elsewhere:
             return None
     return place
+
+
+def cuts(block: Block, wheres: Sequence[Where], *, limits: Limits) -> Iterator[tuple[Block, Block]]:
+    """The ways to read a block of registers in two: between its values, at even addresses if need be.
+
+    None where reads must not be parted (`retry` false), and none of bits.
+    """
+    if block.table in BIT_TABLES or not limits.retry:
+        return
+    for count in range(1, block.count):
+        address = block.address + count
+        inside = any(wheres[n].address < address < wheres[n].address + wheres[n].count for n in block.values)
+        if not inside and not (limits.even_start and address % 2):
+            yield replace(block, count=count), replace(block, address=address, count=block.count - count)

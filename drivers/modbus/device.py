@@ -20,9 +20,8 @@ import msgspec
 
 from drivers.device import Finding
 from drivers.errors import BadFrame, DeviceRefused, NoReply, ProfileError
-from drivers.modbus.bisect import apart, bisect
+from drivers.modbus.bisect import apart, bisect, cuts
 from drivers.modbus.decode import BlockDecoder
-from drivers.modbus.envelope import BIT_TABLES
 from drivers.modbus.identity import Fetched, hold, number_of
 from drivers.modbus.master import Answer, Master, Priority
 from drivers.modbus.plan import REPLY_S, Block, Cost, cost, plan
@@ -121,8 +120,7 @@ class RegisterDevice:
 
     def plan_s(self) -> float:
         """As `Addressed.plan_s`."""
-        price = cost(self._master.line, self.profile.limits)
-        return sum(price.of(block.data_bytes) for block in self.blocks)
+        return self._plan_s
 
     async def poll_now(self) -> tuple[Sample, ...]:
         """As `Addressed.poll_now`."""
@@ -204,26 +202,14 @@ class RegisterDevice:
         """As `_fetch`; where the device still owes an answer of that length, in two reads of other lengths."""
         if not self._master.held(self.unit, block.table, count=block.count):
             return await self._fetch(block)
-        for count in range(1, block.count):
-            first = replace(block, count=count)
-            second = replace(block, address=block.address + count, count=block.count - count)
-            if self._may_part(block, second.address) and not any(
-                self._master.held(self.unit, part.table, count=part.count) for part in (first, second)
-            ):
+        for first, second in cuts(block, self._wheres, limits=self._limits):
+            if not any(self._master.held(self.unit, part.table, count=part.count) for part in (first, second)):
                 head = await self._fetch(first)
                 tail = await self._fetch(second) if isinstance(head, Answer) else head
                 if isinstance(head, Answer) and isinstance(tail, Answer):
                     return head._replace(data=head.data + tail.data)
                 return tail
         return await self._fetch(block)
-
-    def _may_part(self, block: Block, address: int) -> bool:
-        """Whether a register block may be cut before `address`: on a value border, at an even address if need be."""
-        if block.table in BIT_TABLES or not self._limits.retry or (self._limits.even_start and address % 2):
-            return False
-        return not any(
-            self._wheres[n].address < address < self._wheres[n].address + self._wheres[n].count for n in block.values
-        )
 
     async def _fetch(self, block: Block) -> Fetched:
         """The block's answer, or the code of its failure; None where the device knows no such address."""
@@ -268,6 +254,8 @@ class RegisterDevice:
         blocks = plan([self._wheres[n] for n in wanted], self._limits, price=self._price)
         own = tuple(replace(block, values=tuple(wanted[n] for n in block.values)) for block in blocks)
         self._blocks = tuple((block, BlockDecoder(block, [self._rows[n] for n in block.values])) for block in own)
+        usual = cost(self._master.line, self.profile.limits)
+        self._plan_s = sum(usual.of(block.data_bytes) for block in own)
         arrived = [n for block in own for n in block.values] + sorted(self._bad)
         place = {n: at for at, n in enumerate(arrived)}
         order = [place[n] for n in range(len(self._rows))]

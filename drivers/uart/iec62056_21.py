@@ -22,6 +22,7 @@ from drivers.uart.obis import entry, sets
 SOH, STX, ETX, NAK = 0x01, 0x02, 0x03, 0x15
 LONGEST: Final = 65536
 SPEEDS: Final = {"0": 300, "1": 600, "2": 1200, "3": 2400, "4": 4800, "5": 9600, "6": 19200}  # modes C and E
+WAKE: Final = bytes(66)  # a sleeping meter needs NUL characters for 2.1 to 2.3 s (10 bits each at 300 Bd)
 STAY_AT_300: Final = b"\x06000\r\n"
 OWN_PREFIXES: Final = ("1-0:", "1-1:")
 _SEVEN_BITS: Final = bytes(byte & 0x7F for byte in range(256))
@@ -130,6 +131,7 @@ FAMILY: Final = Family(
     whole=_whole,
     reply=_reply,
     tuned=_tuned,
+    wake=(WAKE,),
     gap_s=2.0,
     react_s=3.0,
 )

@@ -52,11 +52,13 @@ class Course:
     ripples: tuple[Ripple, ...] = ()
     _sums: tuple[float, ...] = field(init=False, repr=False, compare=False)
     _waves: tuple[tuple[float, float, float], ...] = field(init=False, repr=False, compare=False)
+    _began: float = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_sums", _hour_sums(self.hourly))
         waves = ((r.height * r.period_s / (2 * math.pi), 2 * math.pi / r.period_s, r.phase) for r in self.ripples)
         object.__setattr__(self, "_waves", tuple(waves))
+        object.__setattr__(self, "_began", self._primitive(COUNTERS_FROM_S))
 
     def at(self, now_s: float) -> float:
         """Value at a moment, in the unit of `hourly`."""
@@ -66,7 +68,8 @@ class Course:
 
     def since(self, start_s: float, now_s: float) -> float:
         """Integral over time from `start_s` to `now_s`, in the unit of `hourly` times seconds."""
-        return self._primitive(now_s) - self._primitive(start_s)
+        began = self._began if start_s == COUNTERS_FROM_S else self._primitive(start_s)
+        return self._primitive(now_s) - began
 
     def _primitive(self, now_s: float) -> float:
         week = (now_s + LOCAL_OFFSET_S - _MONDAY_S) // WEEK_S

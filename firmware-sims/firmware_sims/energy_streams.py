@@ -79,7 +79,7 @@ def _phases(block: Block, forms: tuple[str, str, str], *, suffix: str = "") -> N
             block.value(f"{decade + 11}.7.0{suffix}", f"current_l{n}", form=amps)
 
 
-def dsmr(q: dict[str, float], now_s: float, odd: Odd = _NONE) -> Told:
+def _dsmr(q: dict[str, float], now_s: float, odd: Odd = _NONE) -> Told:
     """A telegram of version 5 with gas on channel 1 and water on channel 2."""
     block = Block(q, "1-0:")
     block.lines += ["1-3:0.2.8(50)", f"0-0:1.0.0({_local(now_s, odd)})", "0-0:96.1.1(4B384547303034303436333935353037)"]
@@ -116,7 +116,7 @@ def _signed(body: bytes, odd: Odd) -> bytes:
     return body + b"!%04X\r\n" % crc(body + b"!", ARC)
 
 
-def q3d(q: dict[str, float], _now_s: float, _odd: Odd = _NONE) -> Told:
+def _q3d(q: dict[str, float], _now_s: float, _odd: Odd = _NONE) -> Told:
     """An EasyMeter Q3D: mode D, no check value, idle bytes behind the end."""
     block = Block(q, "1-0:")
     block.lines.append("1-0:0.0.0*255(0272031312565)")
@@ -159,7 +159,7 @@ def _padded(block: Block) -> Iterator[bytes]:
                 yield block.text() + b"C.9(%c%c)\r\n!\r\n\x03" % (first, second)
 
 
-def kaifa(q: dict[str, float], now_s: float, odd: Odd = _NONE) -> Told:
+def _kaifa(q: dict[str, float], now_s: float, odd: Odd = _NONE) -> Told:
     """List 1: a data-notification with the active power alone, HDLC around it."""
     at = datetime.fromtimestamp(now_s, UTC) + WINTER * (2 if "dst" in odd and now_s % 120 < 60 else 1)
     stamp = struct.pack(">HBBBBBB", at.year, at.month, at.day, at.isoweekday(), at.hour, at.minute, at.second)
@@ -183,7 +183,7 @@ def _pushed(
     return Stream(name, frame, period_s=period_s, quirks=QUIRKS.get(name, frozenset()))
 
 
-def _session(seed: int, _unit: int) -> Stream:
+def _session(asleep: bool, seed: int, _unit: int) -> Stream:  # noqa: FBT001 - partial
     """A mode C meter: request, identification, then the readout behind the acknowledgement at the speed agreed on."""
     now = _three(seed)
 
@@ -214,14 +214,16 @@ def _session(seed: int, _unit: int) -> Stream:
         (re.compile(rb"\x060([0-6])0\r\n"), _read),
         (re.compile(rb"\0{60,}"), _stir),
     ]
-    return Stream("iec62056-21", replies=replies, delay_s=0.2, quirks=QUIRKS["iec62056-21"])
+    odd = {"asleep"} if asleep else set()
+    return Stream("iec62056-21", replies=replies, delay_s=0.2, quirks=QUIRKS["iec62056-21"], odd=odd)
 
 
 def kinds() -> dict[str, Kind]:
     """The meters of this file, by their profile's name."""
     return {
-        "dsmr-p1": Kind(partial(_pushed, "dsmr-p1", dsmr, 10.0), line="115200 8N1", dress=TEXT),
-        "easymeter-q3d": Kind(partial(_pushed, "easymeter-q3d", q3d, 2.0), line="9600 7E1", dress=TEXT),
-        "kaifa-ma304": Kind(partial(_pushed, "kaifa-ma304", kaifa, 2.0), line="2400 8E1", dress=TEXT),
-        "iec62056-21": Kind(_session, line="300 7E1", unit=1, dress=TEXT),
+        "dsmr-p1": Kind(partial(_pushed, "dsmr-p1", _dsmr, 10.0), line="115200 8N1", dress=TEXT),
+        "easymeter-q3d": Kind(partial(_pushed, "easymeter-q3d", _q3d, 2.0), line="9600 7E1", dress=TEXT),
+        "kaifa-ma304": Kind(partial(_pushed, "kaifa-ma304", _kaifa, 2.0), line="2400 8E1", dress=TEXT),
+        "iec62056-21": Kind(partial(_session, False), line="300 7E1", unit=1, dress=TEXT),
+        "iec62056-21-battery": Kind(partial(_session, True), line="300 7E1", unit=1, dress=TEXT),
     }

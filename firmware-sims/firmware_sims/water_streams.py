@@ -68,13 +68,13 @@ def _org815(seed: int, _unit: int) -> Stream:
     """Rain at a steady rate, so that rate and accumulation agree; the accumulation comes round at 1000 mm."""
     rate = 0.25 + seed % 7
 
-    def reply(_stream: Stream, _match: re.Match[bytes], now_s: float) -> Told:
+    def _reply(_stream: Stream, _match: re.Match[bytes], now_s: float) -> Told:
         total = f"{now_s / 3600 * rate % 999:07.3f}"
         return f"R- {rate:4.2f} {total}\r".encode(), {
             "": {"rain_rate": float(f"{rate:.2f}"), "rain_total": float(total)}
         }
 
-    return Stream("optical-org-815", replies=[(re.compile(b"A"), reply)])
+    return Stream("optical-org-815", replies=[(re.compile(b"A"), _reply)])
 
 
 def kinds() -> dict[str, Kind]:

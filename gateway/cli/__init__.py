@@ -6,9 +6,10 @@ of contracts.md. A bug becomes exit 70 with a report, and a traceback only with 
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Final, NoReturn
 
 import click
 
@@ -28,9 +29,13 @@ from gateway.catalogue.fault import (
 from gateway.cli.face import Face
 from gateway.cli.verbs import citygate
 
+COMPLETE: Final = "_CITYGATE_COMPLETE"
+
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Entry point: run the verb of `argv` (default: the process's own) and leave with its exit code."""
+    if COMPLETE in os.environ:
+        sys.exit(complete(os.environ[COMPLETE]))
     sys.exit(call(sys.argv[1:] if argv is None else argv))
 
 
@@ -54,6 +59,13 @@ def call(argv: Sequence[str]) -> int:
         return _told(error, context.obj if isinstance(context.obj, Face) else Face())
 
 
+def complete(instruction: str) -> int:
+    """What the shell asks for at a Tab: click's own answer, which its `main` would give."""
+    from click.shell_completion import shell_complete
+
+    return shell_complete(citygate, {}, "citygate", COMPLETE, instruction)
+
+
 def _misused(misuse: click.ClickException, face: object) -> int:
     from gateway.cli.words import language, misused
 
@@ -66,8 +78,6 @@ def _misused(misuse: click.ClickException, face: object) -> int:
 
 def _pipe_closed() -> int:
     """The reader of our output went away (`citygate status | head -1`): nothing to complain about."""
-    import os
-
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 

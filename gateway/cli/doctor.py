@@ -19,7 +19,7 @@ import click
 
 from gateway.catalogue.fault import EXIT_FOUND, Fault, Trouble
 from gateway.cli.add import stable
-from gateway.cli.face import Face
+from gateway.cli.face import Face, wrapped
 
 if TYPE_CHECKING:
     from gateway.config import Bus
@@ -60,7 +60,10 @@ def command(face: Face) -> int:
             )
             continue
         mark = face.paint(f"{finding.mark:<5}", _COLOUR[finding.mark])
-        face.data(f"{mark} {finding.what:<16} {finding.seen}")
+        head, *more = wrapped(f"{finding.what:<16} {finding.seen}", face.width(), first=6, rest=8)
+        face.data(f"{mark} {head}")
+        for line in more:
+            face.data(line)
         if told:
             face.facts([(face.pick("do", "ทำ"), f"{told['do']}  ({finding.fault.code if finding.fault else ''})")])
     failed = sum(finding.mark == "FAIL" for finding in findings)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from drivers.line import line
+from drivers.line import LineSettings, line
 from drivers.modbus.plan import Budget, Load, budget, cost, plan
 from drivers.profile import Profile, where
 from gateway.catalogue import Fault
@@ -52,8 +52,8 @@ def buses(loaded: Loaded) -> Iterator[BusPlan]:
             pushes = all(profile.speaks == "push" for profile in profiles.values())
             yield BusPlan(name, "listens" if pushes else "asked", tuple(here), {})
             continue
-        settings = line(bus.line) if bus.kind == "serial" and bus.line else None
-        usual = [_load(key, here[key], profiles[key], bus=bus) for key in here if profiles[key].by_registers]
+        settings = _line_of(bus, list(profiles.values()))
+        usual = [_load(key, here[key], profiles[key], settings=settings) for key in here if profiles[key].by_registers]
         least = [Load(one.name, one.blocks, one.every_s, one.limits, reply_s=0.0) for one in usual]
         yield BusPlan(
             name,
@@ -65,8 +65,12 @@ def buses(loaded: Loaded) -> Iterator[BusPlan]:
         )
 
 
-def _load(name: str, device: Device, profile: Profile, *, bus: Bus) -> Load:
-    settings = line(bus.line) if bus.kind == "serial" and bus.line else None
+def _line_of(bus: Bus, profiles: Sequence[Profile]) -> LineSettings | None:
+    """The line that the bus will have: its own, or that of its first device; None over TCP."""
+    return line(bus.line or profiles[0].wire.lines[0]) if bus.kind == "serial" else None
+
+
+def _load(name: str, device: Device, profile: Profile, *, settings: LineSettings | None) -> Load:
     parts = ["", *(f"lane{n}" for n in device.lanes), *(f"ch{n}" for n in device.channels)]
     rows = [row for part in parts for row in profile.rows_of(part)]
     wheres = [where(row.read) for row in rows if row.read]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import click
 
 from gateway.cli.face import Face
@@ -14,12 +16,10 @@ from gateway.cli.words import Misuse
 def command(context: click.Context, code: str | None) -> int:
     """Explain an error CODE such as CG-BUS-02; without CODE, list all of them."""
     from gateway.catalogue import codes, entry
-    from gateway.catalogue.table import filled
 
     face: Face = context.obj
-    names = {name: f"<{name}>" for name in ("key", "table", "value", "path", "device", "bus", "profile", "sink")}
     if code is None:
-        rows = [{"code": row.code, "fact": row.fact[face.lang]} for row in codes().values()]
+        rows = [{"code": row.code, "fact": _named(row.fact[face.lang])} for row in codes().values()]
         if face.json:
             face.emit({"schema": 1, "codes": rows})
         else:
@@ -43,7 +43,12 @@ def command(context: click.Context, code: str | None) -> int:
             "more": found.more[lang],
         })  # fmt: skip
         return 0
-    face.data(f"{face.paint(found.code, 'bold')}  {filled(found.fact[lang], names, lang=lang)}")
-    causes = [("likely", text[lang]) for text in found.likely]
-    face.facts([*causes, ("do", found.do[lang]), ("more", found.more[lang])])
+    face.prose(f"{found.code}  {_named(found.fact[lang])}")
+    causes = [("likely", _named(text[lang])) for text in found.likely]
+    face.facts([*causes, ("do", _named(found.do[lang])), ("more", _named(found.more[lang]))])
     return 0
+
+
+def _named(text: str) -> str:
+    """A text of the catalogue with its braces as what they stand for: <device>."""
+    return re.sub(r"\{([a-z_]+)\}", r"<\1>", text)

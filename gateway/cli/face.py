@@ -48,8 +48,9 @@ class Face:
             print(line)
 
     def talk(self, text: str = "") -> None:
-        """One line for people, to stderr."""
-        print(text, file=sys.stderr)
+        """A sentence for people, to stderr; wrapped on a terminal."""
+        for line in wrapped(text, self.width(), first=0, rest=0) if sys.stderr.isatty() else [text]:
+            print(line, file=sys.stderr)
 
     def emit(self, thing: object) -> None:
         """One JSON object on one line of stdout."""
@@ -129,8 +130,9 @@ class Face:
         for row in rows:
             self.data(row[0])
             for index, text in enumerate(row[1:], 1):
-                if text:
-                    self.data(f"  {head[index] + ' ' if head else ''}{text}")
+                label = f"  {head[index] + ' ' if head else ''}"
+                for number, line in enumerate(wrapped(text, self.width(), first=cells(label), rest=4) if text else ()):
+                    self.data(line if number else label + line)
 
 
 def cells(text: str) -> int:

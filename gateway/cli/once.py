@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from drivers.device import Polled, Pushing
 from drivers.link import Link
 from drivers.sample import FIRST_BAD, Code, Sample
 from gateway.clock import SystemClock, rfc3339
 from gateway.config.load import Loaded
+from gateway.fitting import judged
 from gateway.inventory import Item, inventory
-from gateway.quality import Judge
 from gateway.reading import Reading
 from gateway.wiring import wiring
 
@@ -34,7 +35,7 @@ async def poll_once(loaded: Loaded, device: str) -> list[dict[str, Any]]:
         samples = await _heard(item, made.link, driver) if isinstance(driver, Pushing) else await _polled(driver)
     finally:
         await made.way.close()
-    judge = Judge(tuple(item.series.values()))
+    judge = judged([item], zone=ZoneInfo(loaded.config.gateway.timezone or "UTC"), warmup=False)
     wall_ms = SystemClock(loaded.config.clock.trust).wall_ms()
     records = []
     for sample in samples:

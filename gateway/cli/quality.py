@@ -20,7 +20,7 @@ TIMEOUT_S: Final = 1.0
 PER_READ_S: Final = 1.5
 
 
-def look(face: Face, loaded: Loaded, device: str, *, reads: int, doubtful: bool) -> tuple[Burst, list[Fault]]:
+def look(face: Face, loaded: Loaded, *, device: str, reads: int, doubtful: bool) -> tuple[Burst, list[Fault]]:
     """Read one block of DEVICE `reads` times; where its values are doubtful, its registers and their neighbours too.
 
     Raises:
@@ -84,7 +84,7 @@ def tell(face: Face, found: Burst) -> None:
     )
 
 
-def counted(snapshot: Mapping[str, Any], bus: str, device: str) -> dict[str, Any]:
+def counted(snapshot: Mapping[str, Any], *, bus: str, device: str) -> dict[str, Any]:
     """What a running daemon has counted for the device on its wire; {} where it tells nothing."""
     wire = snapshot.get("buses", {}).get(bus, {})
     each: Mapping[str, Any] = wire.get("devices", {}).get(device, {})
@@ -106,7 +106,7 @@ def tell_counted(face: Face, figures: Mapping[str, Any]) -> None:
     )
 
 
-def missing(records: Sequence[Mapping[str, Any]], wanted: Sequence[str], device: str) -> list[Fault]:
+def missing(records: Sequence[Mapping[str, Any]], wanted: Sequence[str], *, device: str) -> list[Fault]:
     """Lanes or channels that sent nothing while others of the same device did."""
     absent = sorted(set(wanted) - {record["device"] for record in records})
     return [Fault("CG-LNK-17", {"device": device}, seen=", ".join(absent))] if absent and records else []

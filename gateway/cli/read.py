@@ -51,10 +51,16 @@ def command(face: Face, device: str, *, burst: int | None) -> int:
     reads = burst if burst is not None else (0 if through else READS)
     link, faults = _link(face, loaded, device, reads=reads, doubtful=not good)
     wanted = _wanted(loaded, device)
-    faults = [*faults, *missing(records, wanted, device), *(fault for one in told for fault in one.faults)]
+    faults = [*faults, *missing(records, wanted, device=device), *(fault for one in told for fault in one.faults)]
     if {fault.code for fault in faults} & MAP_FAULTS:  # the map is wrong: what its values look like says nothing
         faults = [fault for fault in faults if fault.code not in {"CG-VAL-05", "CG-VAL-12"}]
-    _show(face, told, way=way, faults=faults, link=link or counted(snapshot, loaded.config.device[device].bus, device))
+    _show(
+        face,
+        told,
+        way=way,
+        faults=faults,
+        link=link or counted(snapshot, bus=loaded.config.device[device].bus, device=device),
+    )
     return 0 if good and all(fault.warning for fault in faults) else EXIT_FOUND
 
 
@@ -103,7 +109,7 @@ def _link(face: Face, loaded: Loaded, device: str, *, reads: int, doubtful: bool
     """The burst, where the device is asked for registers and one is wanted."""
     if not reads or not loaded.profiles[device].by_registers:
         return None, []
-    return look(face, loaded, device, reads=reads, doubtful=doubtful)
+    return look(face, loaded, device=device, reads=reads, doubtful=doubtful)
 
 
 def _wanted(loaded: Loaded, device: str) -> list[str]:

@@ -6,14 +6,16 @@ Texts are looked up when a page is written, so that `--lang th` counts wherever 
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from gateway.catalogue.fault import Fault
+from gateway.cli.face import wrapped
 
 
 def language(chosen: str | None) -> str:
@@ -38,12 +40,29 @@ def thai(text: str) -> str:
     return _table().get(" ".join(text.split()), text)
 
 
-class Page(click.HelpFormatter):
+NARROW: Final = 60
+
+
+class Narrow(click.HelpFormatter):
+    """A help page for a phone: each option above its text."""
+
+    def write_dl(self, rows: Iterable[tuple[str, str]], *sizes: int, **named: int) -> None:
+        """Options with their texts, in two columns where there is room for them."""
+        if self.width >= NARROW:
+            super().write_dl(list(rows), *sizes, **named)
+            return
+        for first, text in rows:
+            self.write(f"{' ' * self.current_indent}{first}\n")
+            for line in wrapped(text, self.width, first=6, rest=6):
+                self.write(f"{'' if line.startswith(' ' * 6) else ' ' * 6}{line}\n")
+
+
+class Page(Narrow):
     """A help page in Thai."""
 
-    def write_usage(self, prog: str, args: str = "", prefix: str | None = None) -> None:
+    def write_usage(self, prog: str, *given: Any, **named: Any) -> None:
         """The first line."""
-        super().write_usage(prog, args, prefix="การใช้งาน: ")
+        super().write_usage(prog, *given, **{**named, "prefix": "การใช้งาน: "})
 
     def write_heading(self, heading: str) -> None:
         """Options, verbs."""
@@ -53,9 +72,9 @@ class Page(click.HelpFormatter):
         """What the verb does."""
         super().write_text(thai(text))
 
-    def write_dl(self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
+    def write_dl(self, rows: Iterable[tuple[str, str]], *sizes: int, **named: int) -> None:
         """Options with their texts; "[default: 10.0]" is click's own."""
-        super().write_dl([(first, _told(text)) for first, text in rows], col_max, col_spacing)
+        super().write_dl([(first, _told(text)) for first, text in rows], *sizes, **named)
 
 
 def _told(text: str) -> str:
@@ -73,7 +92,8 @@ class Told(click.Context):
     def make_formatter(self) -> click.HelpFormatter:
         """As click does, in Thai where that is chosen."""
         chosen = getattr(self.find_root().obj, "lang", None) or language(None)
-        self.formatter_class = Page if chosen == "th" else click.HelpFormatter
+        self.formatter_class = Page if chosen == "th" else Narrow
+        self.terminal_width = max(40, min(100, shutil.get_terminal_size((100, 24)).columns))
         return super().make_formatter()
 
 

@@ -1,6 +1,6 @@
 """26 hours of simulated history, replayed in virtual time through the same drivers and pipeline.
 
-Every three minutes each simulated device is read through its real driver over an in-memory link; the records are marked
+Every five minutes each simulated device is read through its real driver over an in-memory link; the records are marked
 `estimated` and no sink selects them. So day figures exist before the first day is over.
 """
 
@@ -24,16 +24,16 @@ from gateway.clock import FakeClock, SystemClock
 from gateway.codec import Codec
 from gateway.config.load import Loaded
 from gateway.figures import Figures
+from gateway.fitting import judged
 from gateway.inventory import Item, inventory
 from gateway.journal import Journal
 from gateway.numbers import next_epoch
 from gateway.pipeline import Pipeline
-from gateway.quality import Judge
 from gateway.reading import Series
 from gateway.window import Windows
 
 HOURS: Final = 26
-STEP_S: Final = 180
+STEP_S: Final = 300
 LENGTHS: Final = ("15m", "1h", "1d")
 
 Read = Callable[[], Awaitable[tuple[Sample, ...]]]
@@ -52,7 +52,8 @@ def replay(loaded: Loaded, journal: Journal, *, devices: Mapping[str, Any], hour
     zone = ZoneInfo(loaded.config.gateway.timezone or "UTC")
     options = {item.id: item.config.options for item in items}
     figures = Figures(series, options)
-    pipeline.fit(series, judge=Judge(series), windows=Windows(series, LENGTHS, zone=zone), attach=figures.attach)
+    judge = judged(items, zone=zone, warmup=False)
+    pipeline.fit(series, judge=judge, windows=Windows(series, LENGTHS, zone=zone), attach=figures.attach)
     counted = virtual_time.run(_days(pipeline, clock, items=items, devices=devices, steps=hours * 3600 // STEP_S))
     pipeline.mark_numbers()
     return counted

@@ -55,7 +55,7 @@ class _Survey:
 
 
 def rewrite(
-    disk: Disk, reader: Reader, segment: Segment, *, end: int, level: int, importance: Importance, sealer: Sealer
+    disk: Disk, segment: Segment, *, reader: Reader, end: int, level: int, importance: Importance, sealer: Sealer
 ) -> tuple[Segment, list[Entry]] | None:
     """The segment [first, end) at a level, on disk, and the entries that it no longer holds; None where it is damaged.
 

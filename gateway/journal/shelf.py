@@ -148,7 +148,13 @@ class Shelf:
             return None
         try:
             done = rewrite(
-                self._disk, self._reader, segment, end=end, level=level, importance=importance, sealer=self._sealer
+                self._disk,
+                segment,
+                reader=self._reader,
+                end=end,
+                level=level,
+                importance=importance,
+                sealer=self._sealer,
             )
         except OSError:
             return None  # the disk is full or sick: tried again later

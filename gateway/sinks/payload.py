@@ -119,6 +119,9 @@ class Payload:
         form["v"] = v
         if q:
             form["q"] = _starred(q, len(shape.names))
+        if body.times:
+            pairs = {name: body.times[i] for name, i in zip(shape.names, places, strict=True) if body.times[i]}
+            form["times"] = {name: {"min": rfc3339(low), "max": rfc3339(high)} for name, (low, high) in pairs.items()}
         if body.indicators:
             form["i"] = {each.name: _indicator(each) for each in body.indicators if isfinite(each.value)}
         return form

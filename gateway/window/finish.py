@@ -110,6 +110,18 @@ def _states(layout: Layout, piece: Piece, before: Floats | None) -> list[tuple[f
     return rows
 
 
+def times(layout: Layout, piece: Piece) -> tuple[tuple[int, ...], ...]:
+    """Per point, when its smallest and largest value were measured; directions have neither."""
+    found: list[tuple[int, ...]] = [()] * layout.count
+    pairs = list(zip(piece.low_ms.tolist(), piece.high_ms.tolist(), strict=True))
+    for index, column in enumerate(layout.gauge.tolist()):
+        if piece.n[column]:
+            found[column] = pairs[index]
+    for index in layout.turning.tolist():
+        found[int(layout.gauge[index])] = ()
+    return tuple(found)
+
+
 def codes(piece: Piece) -> tuple[tuple[int, ...], ...]:
     """Per point, the codes of its inputs that were not good, worst first."""
     if not piece.mask.any():

@@ -6,10 +6,10 @@ Excluded values (bad code, not finite) are NaN; sorting puts them last.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Final, TypeAlias, TypeVar
+from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,6 @@ from gateway.window.registers import Registers
 
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
-_Number = TypeVar("_Number", np.float64, np.int64)
 _EMPTY: Final[Floats] = np.zeros(0)
 _ORDER: Final = tuple(sorted((code for code in Code if code), reverse=True))  # worst first
 
@@ -75,6 +74,8 @@ class Piece:
         polls: rows that hold at least one counted value.
         slots: distinct `every` slots of these rows: their number, or the rows' times where slots straddle pieces.
         mean, m2, low, high: of the gauges; m2 is the sum of squared deviations.
+        low_ms, high_ms: when the smallest and the largest were measured first, UTC ms; without meaning where there are
+            none.
         sines, cosines: sums over the turning columns.
         sums: of the amounts. first, last: of the running columns.
         first_ms, last_ms: when these were measured, UTC ms; without meaning where there is no value.
@@ -93,6 +94,8 @@ class Piece:
     m2: Floats
     low: Floats
     high: Floats
+    low_ms: Ints
+    high_ms: Ints
     sines: Floats
     cosines: Floats
     sums: Floats
@@ -146,6 +149,8 @@ def measure(layout: Layout, rows: Floats, *, mask: NDArray[np.uint32], t_ms: Int
     gauge = rows if len(layout.gauge) == layout.count else rows[:, layout.gauge]
     mean, m2 = _moments(gauge, layout.of_gauges(n), whole=whole)
     ordered = np.sort(gauge, axis=0)
+    low = ordered[0].copy()  # a view would hold all rows
+    high = ordered[np.maximum(layout.of_gauges(n) - 1, 0), np.arange(ordered.shape[1])]
     turns = np.radians(gauge[:, layout.turning])
     first, last, first_ms, last_ms = _ends(rows[:, layout.running], t_ms)
     broken, turned = _fell(layout, rows[:, layout.counter], t_ms)
@@ -156,8 +161,10 @@ def measure(layout: Layout, rows: Floats, *, mask: NDArray[np.uint32], t_ms: Int
         mask=mask,
         mean=mean,
         m2=m2,
-        low=ordered[0].copy(),  # a view would hold all rows
-        high=ordered[np.maximum(layout.of_gauges(n) - 1, 0), np.arange(ordered.shape[1])],
+        low=low,
+        high=high,
+        low_ms=t_ms[(gauge == low).argmax(axis=0)],
+        high_ms=t_ms[(gauge == high).argmax(axis=0)],
         sines=_summed(np.sin(turns)),
         cosines=_summed(np.cos(turns)),
         sums=_summed(rows[:, layout.amount]),
@@ -202,7 +209,7 @@ def _ends(rows: Floats, t_ms: Ints) -> tuple[Floats, Floats, Ints, Ints]:
     return rows[head, columns], rows[tail, columns], t_ms[head], t_ms[tail]
 
 
-def _latest(rows: Floats) -> Ints:
+def latest(rows: Floats) -> Ints:
     """For each place, the row of the last number at it or above it in its column (row 0 where there is none)."""
     index = np.where(np.isnan(rows), 0, np.arange(len(rows))[:, None])
     return np.asarray(np.maximum.accumulate(index, axis=0))
@@ -210,14 +217,14 @@ def _latest(rows: Floats) -> Ints:
 
 def _filled(rows: Floats) -> Floats:
     """Each NaN replaced by the last number above it in its column."""
-    return rows[_latest(rows), np.arange(rows.shape[1])]
+    return rows[latest(rows), np.arange(rows.shape[1])]
 
 
 def _fell(layout: Layout, rows: Floats, t_ms: Ints) -> tuple[NDArray[np.bool_], Floats]:
     """Whether each counter was reset within these rows, and what its rollovers add."""
     if not rows.shape[1]:
         return _EMPTY.astype(np.bool_), _EMPTY
-    index = _latest(rows)
+    index = latest(rows)
     filled, times = rows[index, np.arange(rows.shape[1])], t_ms[index]
     broken, turned = layout.registers.falls(filled[:-1], filled[1:], elapsed_ms=times[1:] - times[:-1])
     return np.asarray(broken.any(axis=0)), np.asarray(turned.sum(axis=0))
@@ -229,66 +236,3 @@ def _changed(rows: Floats) -> Ints:
     filled = _filled(rows)
     before, after = filled[:-1], filled[1:]
     return np.asarray(((after != before) & ~np.isnan(before)).sum(axis=0))
-
-
-def merge(layout: Layout, parts: Sequence[Piece]) -> Piece:
-    """One piece of several that follow each other in time. Exact but for percentiles made of sketches.
-
-    Means and squares are merged as Chan, Golub and LeVeque (1979) do, all parts in one step.
-    """
-    n = np.array([part.n for part in parts])
-    gauges = n[:, layout.gauge]
-    means = np.nan_to_num(np.array([part.mean for part in parts]))
-    with np.errstate(invalid="ignore"):
-        mean = (gauges * means).sum(axis=0) / gauges.sum(axis=0)
-    away = np.where(gauges > 0, means - mean, 0.0)
-    firsts, lasts = np.array([part.first for part in parts]), np.array([part.last for part in parts])
-    first_times, last_times = np.array([part.first_ms for part in parts]), np.array([part.last_ms for part in parts])
-    counters, columns = len(layout.counter), np.arange(len(layout.running))
-    latest = _latest(lasts)
-    before, before_ms = lasts[latest, columns][:-1], last_times[latest, columns][:-1]
-    broken, turned = layout.registers.falls(
-        before[:, :counters], firsts[1:, :counters], elapsed_ms=(first_times[1:] - before_ms)[:, :counters]
-    )
-    head = (~np.isnan(firsts)).argmax(axis=0)
-    return Piece(
-        polls=sum(part.polls for part in parts),
-        slots=_joined([part.slots for part in parts]),
-        n=n.sum(axis=0),
-        mask=np.bitwise_or.reduce([part.mask for part in parts]),
-        mean=mean,
-        m2=_added([part.m2 for part in parts]) + (gauges * away * away).sum(axis=0),
-        low=np.fmin.reduce([part.low for part in parts]),
-        high=np.fmax.reduce([part.high for part in parts]),
-        sines=_added([part.sines for part in parts]),
-        cosines=_added([part.cosines for part in parts]),
-        sums=_added([part.sums for part in parts]),
-        first=firsts[head, columns],
-        last=lasts[latest[-1], columns],
-        first_ms=first_times[head, columns],
-        last_ms=last_times[latest[-1], columns],
-        broken=_any([part.broken for part in parts], broken),
-        turned=_added([part.turned for part in parts]) + turned.sum(axis=0),
-        terms=_added([part.terms for part in parts]),
-        changes=_added([part.changes for part in parts])
-        + _changed_between(before[:, counters:], firsts[1:, counters:]),
-    )
-
-
-def _added(rows: Sequence[NDArray[_Number]]) -> NDArray[_Number]:
-    return np.asarray(np.array(rows).sum(axis=0))
-
-
-def _any(rows: Sequence[NDArray[np.bool_]], more: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    return np.asarray(np.concatenate((np.array(rows), more)).any(axis=0))
-
-
-def _joined(slots: Sequence[int | Ints]) -> int | Ints:
-    whole = sum(part for part in slots if isinstance(part, int))
-    loose = [part for part in slots if not isinstance(part, int)]
-    return np.concatenate(loose) if loose else whole
-
-
-def _changed_between(before: Floats, after: Floats) -> Ints:
-    """Changes from the last value of the parts before to the first of the next part that has one."""
-    return np.asarray(((after != before) & ~np.isnan(before) & ~np.isnan(after)).sum(axis=0))

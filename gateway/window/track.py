@@ -13,9 +13,10 @@ from gateway.reading import LENGTHS_S, Aggregate, Indicator, Reading, Series
 from gateway.window import finish
 from gateway.window.buffer import Buffer, Taken
 from gateway.window.derived import BLOCK_MS, demand, derived, speed_p85, terms, told
-from gateway.window.grid import Grid
+from gateway.window.grid import HOUR_S, Grid
 from gateway.window.level import Level, levels_of
-from gateway.window.piece import Layout, Piece, measure, merge
+from gateway.window.merge import merge
+from gateway.window.piece import Layout, Piece, measure
 from gateway.window.quantile import joined, sketch, thinned
 
 EXACT_ROWS: Final = 4_096  # windows of more polls, and the day, take their percentiles from sketches
@@ -201,6 +202,7 @@ class Track:
             codes=finish.codes(piece),
             indicators=self._figures(piece, before, end - start, end),
             rev=level.revs[start],
+            times=finish.times(self._layout, piece) if level.length_s >= HOUR_S else (),
         )
 
     def _figures(self, piece: Piece, before: Piece | None, length_ms: int, end_ms: int) -> tuple[Indicator, ...]:
@@ -221,11 +223,13 @@ class Track:
                 level.cursor = self._grid.window(now_ms, level.length_s)[0]
 
     def issued(self, length_s: int, start: int, *, rev: int) -> None:
-        """A window was issued before the start of the gateway, with this revision."""
+        """A window was issued before the start of the gateway, with this revision (-1: to be amended no more)."""
         for level in self._levels:
             if level.length_s == length_s:
                 level.done.add(start, self._grid.window(start, length_s)[1])
-                if start in level.revs:
+                if rev < 0:
+                    level.revs.pop(start, None)
+                elif start in level.revs:
                     level.revs[start] = rev
 
     def seal(self, from_ms: int) -> None:

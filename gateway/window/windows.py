@@ -103,7 +103,8 @@ class Windows:
     def recalled(self, from_ms: int, issued: Mapping[tuple[str, str, int], int]) -> None:
         """After readings of before a start were added again: what was issued of them, with its revision.
 
-        `issued` goes by (series id, stream, start). Windows that began before `from_ms` are not whole: no amendments.
+        `issued` goes by (series id, stream, start). Windows with -1 for it, and those that began before `from_ms`, are
+        not whole: no amendments.
         """
         for (series, stream, start), rev in issued.items():
             if series in self._tracks:

@@ -19,7 +19,7 @@ from drivers.uart.stream import StreamDevice
 
 LIMIT_US = 50.0
 HEAVY = {  # at most
-    "dsmr-p1": (200.0, "a telegram of 30 points with its CRC over 247 bytes, once in 1 to 10 s: 0.02 % of a core"),
+    "dsmr-p1": (200.0, "a telegram of 30 points with its CRC over 247 bytes, once in 1 to 10 s: 0.01 % of a core"),
 }
 
 

@@ -17,7 +17,7 @@ from firmware_sims.single import DEVICES
 
 pytestmark = [pytest.mark.e2e, pytest.mark.parts]
 # Devices with a fixed address, or whose answers are long at their usual speed, keep a line of their own.
-FAST = {"iec62056-21": "9600 7E1"}
+FAST = dict.fromkeys(("iec62056-21", "iec62056-21-battery"), "9600 7E1")
 TCP = {"gill-windsonic", "natch", "dsmr-p1", "iss-rtms-g4", "eastron-sdm630", "plantower-pms5003", "winsen-mhz19b"}
 
 
@@ -41,7 +41,8 @@ MBAP = (
 WEAK = ("silence", "bad_checksum", "duplicate", "late")
 UNSEALED = {
     "banner-dxm", "easymeter-q3d", "icoms-tma", "natch", "omnipresense-ops243",
-    "optical-org-815", "maxbotix-hrxl", "maxbotix-hrxl-10m", "maxbotix-xl", "iec62056-21", "canoga-c900",
+    "optical-org-815", "maxbotix-hrxl", "maxbotix-hrxl-10m", "maxbotix-xl", "canoga-c900",
+    "iec62056-21", "iec62056-21-battery",
 }  # fmt: skip
 STRONG = ("plantower", "wavetronix", "iss", "houston", "dsmr", "kaifa")
 

@@ -10,6 +10,7 @@ from made_records import event, raw, series, window
 from gateway.codec import Codec
 from gateway.columns import Columns
 from gateway.config import Sink
+from gateway.journal.errors import CommitFailed
 from gateway.journal.log import Limits, open_journal
 from gateway.lanes import Lanes
 from gateway.ledger import Filter, Ledger
@@ -18,16 +19,17 @@ from gateway.sinks import Fate
 
 T0 = 1_795_000_000_000
 LIMITS = Limits(segment_bytes=16384, recent_bytes=0)
+INLINE = Inline()
 STREAMS = ("raw", "1m", "15m", "event")
 
 
 class Gateway:
     """A journal, one sink without a server, and the retention; `second` is one reading, and what comes with it."""
 
-    def __init__(self, disk, *, segments=12):
+    def __init__(self, disk, *, segments=12, executor=INLINE):
         self.disk = disk
         self.journal = open_journal(
-            disk, cap_bytes=segments * 16384, limits=LIMITS, executor=Inline(), sealer=Columns(), stamp=lambda: T0
+            disk, cap_bytes=segments * 16384, limits=LIMITS, executor=executor, sealer=Columns(), stamp=lambda: T0
         )
         self.codec, self.meter = Codec(self.journal.marks), series()
         self.journal.mark(*self.codec.schema_marks(self.meter))
@@ -166,3 +168,60 @@ def test_confirmed_history_goes_before_anything_that_waits():
     assert gateway.lanes.ledger.counts["dropped"] == 0
     assert gateway.journal.first > 0
     assert not gateway.told
+
+
+async def stubborn_commit(gateway):
+    """As the pulse does it: where the cap leaves no room, retention makes some."""
+    while True:
+        try:
+            await gateway.journal.commit()
+        except CommitFailed:
+            await gateway.retention.enforce(T0)
+        else:
+            return
+
+
+def test_beside_a_sink_that_is_slower_than_life_nothing_is_counted_twice(tmp_path):
+    """Sealing, thinning and delivering at the same time, in their threads; each record has one fate in the end."""
+
+    async def all_of_it():
+        gateway = Gateway(tmp_path / "journal", segments=3, executor=None)
+        lanes, got, stop = gateway.lanes, [], asyncio.Event()
+
+        async def retain():
+            while not stop.is_set():
+                await gateway.retention.enforce(T0)
+                await gateway.journal.seal()
+                await asyncio.sleep(0)
+
+        async def deliver(per_turn):
+            for parcel in [*lanes.backlog(per_turn), *lanes.live(per_turn)]:
+                await asyncio.sleep(0)  # the answer comes later
+                if lanes.settle(parcel.position, Fate.DELIVERED) is not None:
+                    got.append(parcel.position)
+
+        keeper = asyncio.create_task(retain())
+        lanes.begin()
+        for number in range(1, 3001):
+            gateway.second(number)
+            if number % 20 == 0:
+                await deliver(3)
+                gateway.journal.mark("sink:city", lanes.state_bytes())
+                await stubborn_commit(gateway)
+            if number % 500 == 0:
+                lanes.begin()
+        stop.set()
+        await keeper
+        await stubborn_commit(gateway)
+        lanes.abandon()
+        got += [None] * len(gateway.drain())
+        ledger = lanes.ledger
+        assert len({position for position in got if position is not None}) == sum(p is not None for p in got)
+        assert ledger.counts["dropped"] > 100
+        assert ledger.counts["delivered"] == len(got)
+        assert ledger.selected == len(got) + ledger.counts["dropped"]
+        assert ledger.waiting == 0
+        assert sum(gap.body["n"] for gap in gateway.told) == ledger.counts["dropped"]
+        await gateway.journal.close()
+
+    asyncio.run(all_of_it())

@@ -13,13 +13,13 @@ from made_records import series
 
 from drivers.modbus.device import RegisterDevice
 from drivers.modbus.master import Master
+from drivers.points import points
 from drivers.profile import parse
 from gateway.poller import PolledWire, Station
 
 UNITS = 20
 ODD = 7
-PROFILE = parse(
-    """schema=1
+HEAD = """schema=1
 id="x-y"
 maker="x"
 model="y"
@@ -29,7 +29,10 @@ speaks="modbus"
 every_s=1.0
 source="test"
 proven="untested"
-[[row]]
+"""
+PROFILE = parse(
+    HEAD
+    + """[[row]]
 point="voltage_l1"
 read="input 0 f32"
 [[row]]
@@ -154,6 +157,43 @@ def test_one_bad_unit_harms_only_itself(kind, every_s):
     wire, got, bus = shared(kind, every_s=every_s, seconds=seconds)
     if kind == "dead":  # three times the profile's timeout until it is known to be dead
         assert_dead_one_is_cheap_and_fails_on_time(wire, got, bus, seconds, found_s=3.0)
+
+
+LONG = parse(
+    HEAD
+    + "".join(f'[[row]]\npoint="{name}"\nread="input {300 * n} u16"\n' for n, name in enumerate(list(points())[:24])),
+    name="x-y",
+)
+
+
+def test_a_long_plan_is_no_fault():
+    """A meter of 24 reads, ten times as long as the gaps between the others' polls, keeps its period."""
+    bus = Bus(delay=lambda unit: 0.01, memory=lambda unit, address, count: bytes(2 * count), settings="19200 8N1")
+    taken = {}
+
+    def take(one, sample):
+        taken.setdefault(one.id, []).append(max(sample.codes))
+
+    async def scenario():
+        master = Master(bus, framing="rtu", line=bus.line)
+        stations = [
+            Station(f"u{unit}", 1.0, {"": series(f"u{unit}")}, RegisterDevice(master, PROFILE, unit=unit))
+            for unit in range(1, 19)
+        ]
+        stations.append(Station("long", 10.0, {"": series("long")}, RegisterDevice(master, LONG, unit=99)))
+        wire = PolledWire("w", way=master, stations=stations, take=take, say=lambda *what: None)
+        wire.start_grid(0)
+        task = asyncio.create_task(wire.run())
+        await asyncio.sleep(120.0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        return stations
+
+    stations = virtual_time.run(scenario())
+    assert stations[-1].need_s > 0.45
+    assert len(taken["long"]) >= 11
+    assert not any(taken["long"])
+    assert all(len(taken[one.id]) >= 115 for one in stations[:-1])
 
 
 @pytest.mark.soak

@@ -190,6 +190,7 @@ def test_an_amendment_that_was_not_committed_is_made_again():
         run.take(Reading(one, T0 + k * 10_000, 0, (1.0,), (0,)))
         run.pipeline.tick()
     run.take(Reading(one, T0 + 65_000, 0, (7.0,), (0,)))
+    run.take(Reading(one, T0 + 195_000, 0, (1.0,), (0,)))
     run.commit()
     run.pipeline.tick()
     assert [r.rev for r in run.records if r.stream == "1m"] == [0, 0, 0, 1]
@@ -229,11 +230,30 @@ def test_windows_that_began_before_what_is_left_of_the_journal_are_never_amended
     run = Run(journal, one, wall_ms=T0 + 5 * HOUR)
     run.remember()
     assert run.recall.readings < 3 * 360  # not the whole journal again
-    run.take(Reading(one, T0 + 3 * HOUR + 1000, 0, (7.0,), (0,)))
+    run.take(Reading(one, T0 + 4 * HOUR - 300_000, 0, (7.0,), (0,)))  # a minute that is there, of an hour that is not
     run.at(T0 + 5 * HOUR + 5000)
     run.pipeline.tick()
     assert not [r for r in run.records if r.rev]
     assert run.windows.too_late == 1
+
+
+def test_a_window_whose_readings_are_partly_gone_is_not_amended():
+    one, journal = ref.series(("gauge",), every_ms=10_000), RamJournal()
+    run = Run(journal, one, wall_ms=T0)
+    run.remember()
+    for k in range(120):
+        run.take(Reading(one, T0 + k * 10_000, 0, (1.0,), (0,)))
+        run.pipeline.tick()
+    run.commit()
+    journal.crash()
+    journal.entries, journal.first = journal.entries[50:], 50  # a full journal let go of the first minutes
+    run = Run(journal, one, wall_ms=T0 + 1_200_000)
+    run.remember()
+    run.take(Reading(one, T0 + 605_000, 0, (7.0,), (0,)))
+    run.at(T0 + 1_210_000)
+    run.pipeline.tick()
+    assert [(r.stream, r.t_ms - T0) for r in run.records if r.rev] == [("1m", 600_000)]
+    assert run.windows.left_out == 1
 
 
 def test_a_daemon_that_died_in_mid_window_goes_on_from_its_disk(tmp_path):

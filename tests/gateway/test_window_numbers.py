@@ -328,3 +328,14 @@ def test_moduli_are_read_off_the_register_types():
     profile = Profile(schema=1, id="x", maker="", model="", kind="energy", version=1, speaks="modbus", every_s=1.0,
                       source="", proven="untested", rows=rows)  # fmt: skip
     assert moduli(profile) == {"vehicle_total": 65_536.0, "energy_import": 42_949_672.96}
+
+
+@settings(max_examples=20, deadline=None)
+@given(rows=st.lists(st.tuples(st.integers(-3, 3), st.sampled_from([0, 0, 0, 101, 204])), min_size=1, max_size=150))
+def test_an_hour_says_when_its_extremes_were_first_measured(rows):
+    one = site("air", "pm2_5", "wind_direction", "vehicle_count")
+    told = [((float(value), 90.0, 1.0), (code, 0, 0)) for value, code in rows]
+    a = issue(one, told, "1h", step_ms=20_000)
+    good = [(value, T0 + k * 20_000) for k, (value, code) in enumerate(rows) if code < 200]
+    first = () if not good else (min(good)[1], min((-value, t_ms) for value, t_ms in good)[1])
+    assert a.times == (first, (), ())

@@ -1,5 +1,6 @@
 // The detail chart: uPlot, where it was packed. Mean as a line, minimum to maximum as a band, a null is a gap.
 import uPlot from "./uplot.js";
+import { amount } from "./words.js";
 
 export async function draw(place, [t, mean, min, max], facts, { clock, limits }) {
   const style = getComputedStyle(document.documentElement);
@@ -11,7 +12,8 @@ export async function draw(place, [t, mean, min, max], facts, { clock, limits })
   const bad = style.getPropertyValue("--bad").trim();
   const lines = (u) => {
     const { ctx, bbox } = u;
-    Object.assign(ctx, { strokeStyle: bad, fillStyle: bad, font: `${12 * devicePixelRatio}px system-ui, sans-serif` });
+    ctx.save();
+    Object.assign(ctx, { strokeStyle: bad, fillStyle: bad, textAlign: "left", font: `${12 * devicePixelRatio}px system-ui, sans-serif` });
     for (const [name, value] of limits) {
       const y = u.valToPos(value, "y", true);
       if (y < bbox.top || y > bbox.top + bbox.height) continue;
@@ -23,11 +25,12 @@ export async function draw(place, [t, mean, min, max], facts, { clock, limits })
       ctx.setLineDash([]);
       ctx.fillText(name.replaceAll("_", " "), bbox.left + 6, y - 4);
     }
+    ctx.restore();
   };
   const options = {
     width: Math.max(280, place.clientWidth), height: 280, legend: { show: false }, cursor: { drag: { x: true, y: false } },
     scales: { x: { time: false } },
-    axes: [{ ...axis, values: time, incrs: [1800, 3600, 7200, 10800, 14400, 21600] }, { ...axis, size: 60 }],
+    axes: [{ ...axis, values: time, incrs: [1800, 3600, 7200, 10800, 14400, 21600] }, { ...axis, size: 92, values: (u, marks) => marks.map((mark) => amount(mark, facts)) }],
     series: [{}, { stroke: accent, width: 2, spanGaps: false }, { show: true, stroke: "transparent", spanGaps: false }, { stroke: "transparent", spanGaps: false }],
     hooks: { draw: [lines] },
     bands: [{ series: [3, 2], fill: `${accent}44` }],

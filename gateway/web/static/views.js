@@ -88,7 +88,7 @@ export function tileList(element, kind, open, redraw) {
   const found = [];
   for (const [key, device] of city.devices) if (kind === "all" || device.kind === kind) found.push([key, device, judge(device)]);
   const level = (device) => (kind === "all" ? 0 : Math.max(figure(device)?.level ?? 0, 0)); // an AQI and a letter have no common order
-  const rank = ([, device, state]) => state * 10 + (state ? 0 : level(device));
+  const rank = ([, device, state]) => (state >= 2 ? state * 10 : level(device)); // a doubt comes and goes: tiles would jump
   const field = (device) => (kind === "all" ? KINDS.indexOf(device.kind) : 0);
   const states = found.map(([key, , state]) => key + state).join();
   if (redraw || (states !== order && performance.now() - orderAt > 3000)) {

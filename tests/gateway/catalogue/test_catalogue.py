@@ -104,3 +104,11 @@ def test_trouble_carries_its_faults():
     trouble = Trouble([Fault("CG-SYS-05", {"path": "/x"})], exit_code=77)
     assert (trouble.exit_code, len(trouble.faults)) == (77, 1)
     assert "CG-SYS-05" in str(trouble)
+
+
+def test_the_page_of_codes_is_in_step():
+    from gateway.catalogue.page import page
+
+    written = (ROOT / "docs/errors.md").read_text(encoding="utf-8")
+    assert written == page(), "run: python -m gateway.catalogue.page docs/errors.md"
+    assert written.count("\n### CG-") == len(codes())

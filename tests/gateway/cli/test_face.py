@@ -69,6 +69,29 @@ def test_help_is_quick_and_imports_little():
     assert done.stderr.strip() == "[]"
 
 
+@pytest.mark.parametrize(("words", "wanted"), [("citygate sc", "scan"), ("citygate --la", "--lang")])
+def test_a_tab_completes(words, wanted):
+    env = {
+        **os.environ, "_CITYGATE_COMPLETE": "bash_complete", "COMP_WORDS": words,
+        "COMP_CWORD": str(len(words.split()) - 1),
+    }  # fmt: skip
+    done = subprocess.run(COMMAND, capture_output=True, text=True, timeout=60, env=env)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"plain,{wanted}" in done.stdout.split()
+
+
+def test_a_tab_imports_little():
+    code = (
+        "import os, sys; os.environ |= {'_CITYGATE_COMPLETE': 'bash_complete', 'COMP_WORDS': 'citygate scan --l',"
+        "'COMP_CWORD': '2'}; import gateway.cli; gateway.cli.complete('bash_complete');"
+        "heavy = {'numpy', 'rich', 'pymodbus', 'paho', 'msgspec', 'jsonschema', 'serial', 'drivers'};"
+        "print(sorted(heavy & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stderr.strip() == "[]"
+    assert "plain,--line" in done.stdout.split()
+
+
 def test_help_costs_little_more_than_click_itself():
     """CPU time in ratio to the same import in the same run: absolute times are the machine's business."""
 
@@ -140,6 +163,29 @@ def test_forty_columns_and_colour_on_a_terminal(tmp_path, lang):
     assert "\x1b" not in bare
     _code, bare = _on_a_terminal(["--config", str(path), "--no-color", "check"])
     assert "\x1b" not in bare
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["--help"], ["scan", "--help"], ["help", "CG-BUS-02"], ["doctor"], ["profiles", "abb-b23"], ["label"],
+        ["config", "show"], ["scan", "/dev/none"],
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_at_forty_columns_nothing_is_cut(tmp_path, argv):
+    """A line is longer than the terminal only where one word is: a path, a command, a hash."""
+    lang = "th" if argv[0] in {"--help", "doctor"} else "en"
+    _code, text = _on_a_terminal(["--config", str(site(tmp_path)), "--lang", lang, *argv])
+    plain = re.sub(r"\x1b\[[\d;]*m", "", text)
+    assert "…" not in plain
+    assert "Traceback" not in plain
+    for line in plain.splitlines():
+        words = line.split()
+        rigid = (
+            len(words) <= 3 or max(map(cells, words)) > 18 or line.startswith(("  at", "next:", "Usage", "การใช้งาน"))
+        )
+        assert cells(line) <= 40 or rigid or set(line) <= set(" ▀▄█"), line
 
 
 def test_global_options_stand_anywhere(capsys, tmp_path):

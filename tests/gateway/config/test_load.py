@@ -1,7 +1,9 @@
 """Loading a good config: order of files, effective values, origins, the hash, secrets; and the shipped examples."""
 
 import json
+import os
 import random
+import re
 import tomllib
 from pathlib import Path
 
@@ -329,3 +331,29 @@ def test_what_the_check_lets_pass_is_built(write, tmp_path, form):
     loaded = load(path)
     site = Site("c", "g", "0", "", "00000001-0000", "", {}, None, ())
     assert make_sink("f", loaded.config.sink["f"], site=site)
+
+
+def test_cities_are_those_of_the_domain_table():
+    """Names, province and place of each city, against the table of the programme's cities, where it is at hand."""
+    source = Path(os.environ.get("CITYGATE_DOMAIN") or ROOT / "../shared/domain.md")
+    if not source.is_file():
+        pytest.skip(f"{source} is not here: the table of cities cannot be compared")
+    section = source.read_text(encoding="utf-8").split("### 7.4")[1].split("Spelling variants")[0]
+    rows = [
+        [cell.strip() for cell in line.strip("| \n").split("|")] for line in section.splitlines() if "| TH-" in line
+    ]
+    told = {
+        (_bare(en), _bare(th), province_th, code[:5], lat.strip("*"), lon.strip("*"), "*" in lat)
+        for en, th, _province, province_th, code, lat, lon in rows
+    }
+    ours = {
+        (_bare(city.name["en"]), city.name["th"], city.province.th, city.province.code,
+         city.location.latitude, city.location.longitude, bool(city.location.approximate))
+        for city in cities().values()
+    }  # fmt: skip
+    assert {(*row[:4], float(row[4]), float(row[5]), row[6]) for row in told} == ours
+    assert len(ours) == 20
+
+
+def _bare(name):
+    return re.sub(r" (\(.*|estate)$", "", name)

@@ -1,16 +1,25 @@
 """I9: sealing changes no entry; thinning lets go of what it says; time ranges skip blocks; a look changes nothing."""
 
 import asyncio
+import math
 import os
 import random
+import shutil
+from pathlib import Path
 
 import pytest
 from crash.journal_model import CAP, SMALL, Deflating, fresh, opened, read_all, run, workload
+from made_records import event, raw, series, window
 
+from gateway.codec import Codec
+from gateway.columns import Columns
 from gateway.journal.errors import CommitFailed
 from gateway.journal.log import Limits, open_journal
 from gateway.journal.readonly import open_readonly
 from gateway.journal.segment import is_segment
+
+GOLDEN = Path(__file__).parent / "golden"
+OLD = Limits(segment_bytes=3000, recent_bytes=0)
 
 
 def filled(seed=1, steps=60, cap_bytes=CAP):
@@ -196,3 +205,32 @@ async def open_and_append(folder):
         await journal.commit()
     finally:
         journal._executor.shutdown()
+
+
+@pytest.mark.parametrize("name", ["crc32c", "crc32"])
+def test_format_2_is_read_for_ever(tmp_path, name):
+    """Sealed, thinned and plain segments as their first version wrote them (see golden/README.md)."""
+    shutil.copytree(GOLDEN / f"format-2-{name}", tmp_path / "journal")
+    codec, meter = Codec({}), series()
+    codec.schema_marks(meter)
+    t0 = 1_795_000_000_000
+    expected = {}
+    for n in range(120):
+        values = (230.1 + n / 10 if n % 7 else math.nan, 1 / (n + 1))
+        record = raw(meter, t0 + n * 1000, n, values=values)
+        if n % 10 == 9:
+            record = event(t0 + n * 1000, n) if n % 30 == 29 else window(meter, t0 + n * 1000, n)
+        if n >= 33 or record.stream != "raw":  # the oldest segment was thinned
+            expected[n] = codec.encode(record)
+    expected |= {120: (77, b"of no kind that is known"), 121: (1, b"")}
+
+    async def scenario():
+        journal = open_journal(tmp_path / "journal", cap_bytes=1 << 20, limits=OLD, sealer=Columns())
+        assert levels(journal) == [2, 1, 1, 0]
+        assert {e.position: (e.kind, e.payload) for e in read_all(journal)} == expected
+        assert journal.damages == ()
+        assert (journal.first, journal.next, journal.marks["sink:city"]) == (0, 122, b"cursor 120")
+        assert journal.append(1, b"goes on") == 122
+        await journal.close()
+
+    asyncio.run(scenario())

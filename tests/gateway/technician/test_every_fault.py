@@ -187,9 +187,9 @@ def test_word_order_and_shift_are_recognised(name):
 def test_a_lane_that_sends_nothing_is_told():
     from gateway.cli.quality import missing
 
-    told = missing([{"device": "radar-lane1"}], ["radar-lane1", "radar-lane2"], "radar")
+    told = missing([{"device": "radar-lane1"}], ["radar-lane1", "radar-lane2"], device="radar")
     assert [(fault.code, fault.seen) for fault in told] == [(BYTES["missing"], "radar-lane2")]
-    assert missing([], ["radar-lane1"], "radar") == []
+    assert missing([], ["radar-lane1"], device="radar") == []
 
 
 @pytest.mark.parametrize("fault", ["bad_checksum", "exception"])
