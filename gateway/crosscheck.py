@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from math import nan
 from typing import Final, TypeAlias
 
 from drivers.sample import FIRST_BAD, Code
@@ -91,8 +92,9 @@ class Leap:
     """Registers that rose faster than they can: a meter that was replaced or set; the value after it is believed."""
 
     def __init__(self, columns: Sequence[tuple[int, float]]) -> None:
-        self._columns = tuple(columns)
-        self._last: dict[int, tuple[float, int]] = {}
+        self._rows = [(place, index, per_s, ceiling(per_s, 0.0)) for place, (index, per_s) in enumerate(columns)]
+        self._last = [nan] * len(self._rows)
+        self._then_ms = [0] * len(self._rows)
 
     @classmethod
     def over(cls, series: Series, *, rated_kw: float | None) -> Leap | None:
@@ -106,11 +108,13 @@ class Leap:
 
     def __call__(self, reading: Reading, codes: list[int]) -> None:
         """Mark `jump` the value in which a register has leapt."""
-        last, t_ns = self._last, reading.t_ms * 1_000_000
-        for index, per_s in self._columns:
-            if codes[index] >= FIRST_BAD:
-                continue
-            value, before = reading.values[index], last.get(index)
-            last[index] = value, t_ns
-            if before is not None and value - before[0] > ceiling(per_s, (t_ns - before[1]) / 1e9):
-                mark(codes, index, Code.JUMP)
+        last, values, t_ms = self._last, reading.values, reading.t_ms
+        for place, index, per_s, least in self._rows:
+            if codes[index] < FIRST_BAD:
+                value = values[index]
+                if value - last[place] > least:  # false for the first, which follows NaN
+                    elapsed_s = (t_ms - self._then_ms[place]) / 1000
+                    if value - last[place] > ceiling(per_s, elapsed_s):
+                        mark(codes, index, Code.JUMP)
+                last[place] = value
+                self._then_ms[place] = t_ms

@@ -250,8 +250,8 @@ class Daemon:
 
     async def _remember(self) -> None:
         """Open windows and rolling figures out of the journal, beside the polling."""
-        while not self.pipeline.remember():
-            await asyncio.sleep(0)
+        while (recall := self.pipeline.recall) is not None:
+            self.pipeline.remember(await asyncio.to_thread(recall.read))
         await self._stopping.wait()
 
     async def _watchdog(self) -> None:

@@ -16,7 +16,7 @@ from drivers.sample import Code, Sample
 from gateway.clock import BUILD_MS, HORIZON_MS, Clock
 from gateway.codec import DEAD, UNDATED, Codec, Undated
 from gateway.dating import Dated, Dating
-from gateway.journal import Journal
+from gateway.journal import Entry, Journal
 from gateway.journal.errors import JournalFull
 from gateway.numbers import Numbers
 from gateway.reading import Aggregate, Event, Reading, Series
@@ -157,10 +157,18 @@ class Pipeline:
         if self._windows is not None and self._recall is None:  # a recall takes it from the journal
             self._windows.add(reading)
 
-    def remember(self) -> bool:
-        """One slice of the recall; whether it is over, and windows go on as if the gateway had never stopped."""
+    @property
+    def recall(self) -> Recall | None:
+        """What is still to be remembered: read a slice of it, give it to `remember`; None: all is there."""
+        return self._recall
+
+    def remember(self, entries: list[Entry] | None = None) -> bool:
+        """Take a slice of the recall (read here where none is given); whether it is over.
+
+        Then windows go on as if the gateway had never stopped.
+        """
         if self._recall is not None:
-            found = self._recall.step()
+            found = self._recall.step(self._recall.read() if entries is None else entries)
             if found is None:
                 return False
             self._recall, self._unissued = None, found

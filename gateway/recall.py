@@ -16,7 +16,7 @@ from typing import Final, Protocol
 import msgspec
 
 from gateway.codec import RAW, WINDOW, Codec, UnknownSchema
-from gateway.journal import Journal
+from gateway.journal import Entry, Journal
 from gateway.reading import Aggregate, Reading, Series
 from gateway.record import Record
 
@@ -142,9 +142,13 @@ class Recall:
         self._issued: dict[Key, _Issued] = {}
         self._pending: dict[Key, Aggregate] = {}
 
-    def step(self, limit_bytes: int = SLICE_BYTES) -> list[Aggregate] | None:
-        """One slice. None: there is more; else the journal's end is reached, and these windows were never issued."""
-        entries = self._journal.read(self._at, limit_bytes=limit_bytes)
+    def read(self) -> list[Entry]:
+        """The next slice of the journal; may run in any thread (a sealed segment takes a while to open)."""
+        return self._journal.read(self._at, limit_bytes=SLICE_BYTES)
+
+    def step(self, entries: list[Entry]) -> list[Aggregate] | None:
+        """Take the slice that was read. None: there is more; else it is over, and these windows were never issued."""
+        entries = entries or self.read()  # something may have come since it was read
         self._at = entries[-1].position + 1 if entries else self._journal.next  # first: no fault is met twice
         for entry in entries:
             if entry.kind == WINDOW or (entry.kind == RAW and entry.position >= self._raw_at):

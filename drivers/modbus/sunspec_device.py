@@ -20,6 +20,9 @@ from drivers.sample import Code, Sample
 from drivers.uart.family import Facts
 from drivers.uart.rows import Rows
 
+COMMON: Final = 1
+SERIAL_AT: Final = 50
+SERIAL_REGISTERS: Final = 16
 _CODES: Final[dict[type[ReplyError], Code]] = {
     NoReply: Code.TIMEOUT,
     BadFrame: Code.CRC,
@@ -46,6 +49,7 @@ class SunspecDevice:
         self.profile = profile
         self.unit = unit
         self.model: sunspec.Model | None = None
+        self._common: sunspec.Model | None = None
         self._master = master
         self._rows = Rows(profile)
         self._patience_s = patience_s
@@ -78,8 +82,18 @@ class SunspecDevice:
             self._until_s = inf
 
     async def identify(self) -> tuple[Finding, ...]:
-        """Nothing beyond each poll: the model's header stands before its values and is checked with them."""
-        return ()
+        """Its serial number, from the common model (offset 50, 16 registers) of the model's device block.
+
+        The model's own header stands before its values and is checked with each poll. Raises `LinkError`.
+        """
+        if self._common is None:
+            return ()
+        try:
+            data = await self._read(sunspec.TABLE, self._common.address + SERIAL_AT, SERIAL_REGISTERS)
+        except ReplyError as error:
+            return (Finding("serial number", holds=False, seen=error.fact, read=False),)
+        number = (sunspec.text(data) or "").strip()
+        return (Finding("serial number", holds=bool(number), seen=number, same=True),)
 
     async def poll(self) -> tuple[Sample, ...]:
         """One poll; what failed is marked.
@@ -96,7 +110,10 @@ class SunspecDevice:
 
     async def _sample(self) -> Sample:
         if self.model is None:
-            self.model = choose(await sunspec.discover(self._read), self.profile.variant)
+            found = await sunspec.discover(self._read)
+            self.model = wanted = choose(found, self.profile.variant)
+            here = [one for one in found if one.id == COMMON and wanted is not None and one.block == wanted.block]
+            self._common = here[0] if here else None
         layout = None if self.model is None else self.model.layout
         if self.model is None or layout is None:
             return self._failed(Code.ABSENT)

@@ -41,6 +41,7 @@ FIRST_REGISTER_FUNCTION: Final = 3
 HOLD: Final = 3.5
 REPLIES: Final = 64
 FEW: Final = 8
+RELEARN: Final = 32  # answers between two looks at all of them; a slow one is looked at at once
 FLOOR_S: Final = 0.25
 CEILING_S: Final = 10.0
 OPEN_AFTER: Final = 3
@@ -279,7 +280,7 @@ class Unit:
 
     def _learn(self, reply_s: float) -> None:
         self.replies_s.append(reply_s)
-        if reply_s > self._slow_s or not self.answers % FEW or len(self.replies_s) < FEW:
+        if reply_s > self._slow_s or not self.answers % RELEARN or len(self.replies_s) < FEW:
             self._adapt()
 
     def _adapt(self) -> None:

@@ -86,7 +86,7 @@ class Alarms:
             if ids:
                 after_s = max(ABSENT_S, ABSENT_PERIODS * item.every_s) if built_in else seconds(rule.absent or "60s")
                 found.append(Silence(item.id, ids[0], item.config.bus, _label(item, item.id), item.every_s, after_s,
-                                     self._clock.mono_ns() / 1e9))  # fmt: skip
+                                     frozenset(ids), self._clock.mono_ns() / 1e9))  # fmt: skip
         label = {lang: f"{gateway.name.get(lang, gateway.id)}, {LABEL[lang]}" for lang in LABEL}
         return Absence(name, rule, silences=found, tell=self._say, label=label)
 
@@ -114,11 +114,9 @@ class Alarms:
         if not 0 <= self._clock.mono_ns() / 1e9 - t_s <= NOW_S:
             return
         for absence in self._absences:
-            point = absence.rule.point
-            usable = any(code < FIRST_BAD for one, code in zip(reading.series.points, reading.codes, strict=True)
-                         if point in {None, one.name})  # fmt: skip
-            if usable and picked(reading.series.id, absence.rule.devices):
-                absence.heard(reading.series.device, t_s)
+            silence = absence.watched.get(reading.series.id)
+            if silence is not None and _usable(reading, absence.rule.point):
+                absence.heard(silence, t_s)
         for watch in self._watches.get(reading.series.id, ()):
             watch.reading(reading)
 
@@ -171,6 +169,14 @@ class Alarms:
             if not known:
                 label = {"en": rule}
                 self._say(Saying(ident, device, GONE, 0, label, "gone", since_ms=since_ms, limit=limit, rule=rule))
+
+
+def _usable(reading: Reading, point: str | None) -> bool:
+    """Whether it holds a good or uncertain value, of this point where one is named."""
+    if point is None:
+        return min(reading.codes) < FIRST_BAD
+    named = zip(reading.series.points, reading.codes, strict=True)
+    return any(code < FIRST_BAD for one, code in named if one.name == point)
 
 
 def _label(item: Item, ident: str) -> Text:

@@ -22,7 +22,10 @@ WIRE: Final = "CG-BUS-01"
 
 @dataclass(slots=True)
 class Silence:
-    """One configured device: when it last gave a usable value (monotonic s), and whether its absence stands."""
+    """One configured device: when it last gave a usable value (monotonic s), and whether its absence stands.
+
+    `ids` are those of its outside devices that the rule watches.
+    """
 
     device: str
     told_as: str
@@ -30,6 +33,7 @@ class Silence:
     label: Text
     every_s: float
     after_s: float
+    ids: frozenset[str]
     heard_s: float = 0.0
     back_s: float | None = None
     raised: bool = False
@@ -56,15 +60,13 @@ class Absence:
         self._label = label
         self._off_s = 0.0 if rule.delay_off is None else seconds(rule.delay_off)
         self._silences = {one.device: one for one in silences}
+        self.watched = {ident: one for one in self._silences.values() for ident in one.ids}
         self._causes: dict[str, int] = {}  # id -> since ms
         self._gone_s: dict[str, float] = {}
         self._now_s = 0.0
 
-    def heard(self, device: str, t_s: float) -> None:
-        """The device gave a usable value."""
-        one = self._silences.get(device)
-        if one is None:
-            return
+    def heard(self, one: Silence, t_s: float) -> None:
+        """A device that is `watched` gave a usable value."""
         if one.raised and one.silent(t_s):
             one.back_s = t_s
         one.heard_s = t_s

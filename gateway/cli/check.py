@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -33,7 +33,7 @@ def command(face: Face) -> int:
     from gateway.cli.estimate import buses, faults, traffic
 
     plans, flows = list(buses(loaded)), list(traffic(loaded))
-    found = [*loaded.warnings, *faults(loaded, plans=plans, flows=flows)]
+    found = [*loaded.warnings, *faults(loaded, plans=plans, flows=flows), *_expired(loaded)]
     if any(not fault.warning for fault in found):
         return _refused(face, found)
     if face.json:
@@ -48,6 +48,21 @@ def command(face: Face) -> int:
         )
     )
     return 0
+
+
+def _expired(loaded: Loaded) -> Iterator[Fault]:
+    """Calibrations whose certificate has run out: a warning, the gateway starts all the same."""
+    from zoneinfo import ZoneInfo
+
+    from gateway.calibration import Curve
+    from gateway.clock import SystemClock
+
+    now_ms, zone = SystemClock("system").wall_ms(), ZoneInfo(loaded.config.gateway.timezone or "UTC")
+    for name, device in loaded.config.device.items():
+        for point, one in device.calibration.items():
+            if now_ms >= Curve.of(one, zone=zone).ends_ms:
+                at = loaded.origins.get(f"device.{name}.calibration.{point}.expires", "")
+                yield Fault("CG-ALM-06", {"device": name, "point": point}, at=at, warning=True)
 
 
 def _refused(face: Face, faults: Sequence[Fault]) -> int:

@@ -7,11 +7,12 @@ import re
 import shutil
 import socket
 import stat
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from threading import Thread
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -30,7 +31,8 @@ LOW_BYTES: Final = 200_000_000
 PORTS: Final = {"mqtt": 1883, "mqtts": 8883, "http": 80, "https": 443}
 FORGETFUL: Final = frozenset({"overlay", "tmpfs", "ramfs", "aufs"})
 """Filesystems that may be gone after a power cut."""
-WAITS_AT_ONCE: Final = 16
+LONGEST_S: Final = 4.0
+REACHED: Final = {"mqtt": "CG-MQT-01", "sparkplug": "CG-MQT-01", "ngsi-ld": "CG-NGS-01"}
 _NUMBERED: Final = re.compile(r"/dev/tty(USB|ACM)\d+")
 _COLOUR: Final = {"ok": "green", "WARN": "yellow", "FAIL": "red"}
 
@@ -103,18 +105,35 @@ def _surroundings(face: Face, loaded: Loaded) -> Iterator[Finding]:
     except Trouble as trouble:
         yield Finding("daemon", "WARN", "-", trouble.faults[0])
     live = snapshot.get("buses", {})
-    checks: list[Callable[[], Finding]] = [
-        *(partial(_bus, name, bus, live.get(name)) for name, bus in loaded.config.bus.items()),
-        partial(_clock, loaded),
+    sinks = loaded.config.sink.items()
+    checks: list[tuple[str, Callable[[], Finding]]] = [
+        *((f"bus {name}", partial(_bus, name, bus, live.get(name))) for name, bus in loaded.config.bus.items()),
+        ("clock", partial(_clock, loaded)),
         *(
-            partial(_reached, f"sink {name}", url, code="CG-MQT-01" if sink.kind == "mqtt" else "CG-INF-01")
-            for name, sink in loaded.config.sink.items()
+            (f"sink {name}", partial(_reached, f"sink {name}", url, code=REACHED.get(sink.kind, "CG-INF-01")))
+            for name, sink in sinks
             for url in sink.urls
         ),
-        partial(_disk, Path(loaded.config.gateway.state_dir)),
+        ("disk", partial(_disk, Path(loaded.config.gateway.state_dir))),
     ]
-    with ThreadPoolExecutor(WAITS_AT_ONCE) as pool:  # dead hosts wait side by side: all within 5 s
-        yield from pool.map(lambda check: check(), checks)
+    yield from _side_by_side(checks)
+
+
+def _side_by_side(checks: Sequence[tuple[str, Callable[[], Finding]]]) -> Iterator[Finding]:
+    """All checks at once, in their order; one that has no answer in time (a resolver without a net) is told as such."""
+    found: list[Finding | None] = [None] * len(checks)
+
+    def work(number: int) -> None:
+        found[number] = checks[number][1]()
+
+    threads = [Thread(target=work, args=(number,), daemon=True) for number in range(len(checks))]
+    for thread in threads:
+        thread.start()
+    until_s = monotonic() + LONGEST_S
+    for number, thread in enumerate(threads):
+        thread.join(max(0.0, until_s - monotonic()))
+        late = Finding(checks[number][0], "FAIL", f"> {LONGEST_S:g} s", Fault("CG-SYS-07", {"what": checks[number][0]}))
+        yield found[number] or late
 
 
 def _bus(name: str, bus: Bus, live: Mapping[str, Any] | None) -> Finding:

@@ -21,8 +21,10 @@ LISTEN_S: Final = 10.0
 PATIENCE_S: Final = 2.0
 
 
-async def poll_once(loaded: Loaded, device: str) -> list[dict[str, Any]]:
+async def poll_once(loaded: Loaded, device: str, *, heard: dict[str, int] | None = None) -> list[dict[str, Any]]:
     """The records of one poll of `device`, or of the next frame of one that talks by itself, judged as the daemon does.
+
+    `heard` is filled with what a stream device sent: frames, rejected frames, bytes of neither.
 
     Raises:
         LinkError: its wire cannot be opened (LinkBusy: the daemon, or another program, holds it).

@@ -16,7 +16,7 @@ from gateway.journal.memory import Memory
 from gateway.journal.reader import Reader
 from gateway.journal.rewrite import WHOLE, Importance, rewrite
 from gateway.journal.sealed import Range, Sealer
-from gateway.journal.segment import Segment
+from gateway.journal.segment import Segment, file_name
 from gateway.journal.store import Store
 
 DAMAGES: Final = 1000  # told one by one; more are counted into the last
@@ -135,6 +135,8 @@ class Shelf:
             for segment, following in pairwise(self._store.segments):
                 if segment.level >= level or segment.generation in self._left_alone:
                     continue
+                if not self._store.is_free(file_name(segment.generation, level)):
+                    return None  # of the life before: it goes with the next commit
                 if level > WHOLE and following.first > self._memory.first:
                     return None  # readers would still find there what it lets go of
                 gone = self._rewrite(segment, following.first, level=level, importance=importance)

@@ -35,6 +35,8 @@ class Store:
         self._named = False
         self._mutex = threading.Lock()  # `drop` runs on the event loop, the rest in the commit's thread
         self.segments: tuple[Segment, ...] = tuple(opened.segments)
+        if self.twins:
+            self.release()
 
     @property
     def used_bytes(self) -> int:
@@ -115,6 +117,10 @@ class Store:
         with self._mutex:
             self.segments = tuple(new if one is old else one for one in self.segments)
             self._leaving = (*self._leaving, old)
+
+    def is_free(self, name: str) -> bool:
+        """Whether a new file may have this name: none that has yet to leave has it."""
+        return all(segment.name != name for segment in self._leaving)
 
     def _left(self, segment: Segment) -> None:
         with self._mutex:

@@ -27,8 +27,8 @@ def merge(layout: Layout, parts: Sequence[Piece]) -> Piece:
     firsts, lasts = np.array([part.first for part in parts]), np.array([part.last for part in parts])
     first_times, last_times = np.array([part.first_ms for part in parts]), np.array([part.last_ms for part in parts])
     counters, columns = len(layout.counter), np.arange(len(layout.running))
-    latest = latest(lasts)
-    before, before_ms = lasts[latest, columns][:-1], last_times[latest, columns][:-1]
+    newest = latest(lasts)
+    before, before_ms = lasts[newest, columns][:-1], last_times[newest, columns][:-1]
     broken, turned = layout.registers.falls(
         before[:, :counters], firsts[1:, :counters], elapsed_ms=(first_times[1:] - before_ms)[:, :counters]
     )
@@ -50,9 +50,9 @@ def merge(layout: Layout, parts: Sequence[Piece]) -> Piece:
         cosines=_added([part.cosines for part in parts]),
         sums=_added([part.sums for part in parts]),
         first=firsts[head, columns],
-        last=lasts[latest[-1], columns],
+        last=lasts[newest[-1], columns],
         first_ms=first_times[head, columns],
-        last_ms=last_times[latest[-1], columns],
+        last_ms=last_times[newest[-1], columns],
         broken=_any([part.broken for part in parts], broken),
         turned=_added([part.turned for part in parts]) + turned.sum(axis=0),
         terms=_added([part.terms for part in parts]),

@@ -60,6 +60,8 @@ def test_thai_marks_and_the_code_are_drawn_whole(capsys, tmp_path):
               const svg = document.querySelector('.qr svg'), box = svg.getBoundingClientRect();
               const drawn = svg.querySelector('path').getBoundingClientRect();
               return { bare: draw('ป'), marked: draw('ปู่'), below: draw('ปู'),
+                words: [['ฝุ่น', 'ฝน'], ['ปู่', 'ป'], ['น้ำ', 'นำ'], ['ปั้น', 'ปน']].map(pair => pair.map(draw)),
+                stacked: ['ปั้น', 'ปัน', 'ปน'].map(draw), line: draw('A ฝุ่น ปู่ น้ำ ปั้น'),
                 whole: drawn.right <= box.right + 1 && drawn.bottom <= box.bottom + 1 && drawn.width > box.width / 2 };
             }"""
         )
@@ -71,3 +73,10 @@ def test_thai_marks_and_the_code_are_drawn_whole(capsys, tmp_path):
     assert marked["top"] < bare["top"], "the tone mark stands above"
     assert below["bottom"] > bare["bottom"], "the vowel stands below"
     assert marked["dots"] > below["dots"] > bare["dots"]
+    for word, without in measured["words"]:
+        assert word["width"] == pytest.approx(without["width"], abs=1.0), "marks take no room of their own"
+        assert word["dots"] > without["dots"]
+        assert word["top"] < without["top"], "every word of the line has a mark above"
+    tops = [drawn["top"] for drawn in measured["stacked"]]
+    assert tops == sorted(set(tops)), "the tone stands above the vowel, not in it"
+    assert measured["line"]["top"] <= min(word["top"] for word, _without in measured["words"])

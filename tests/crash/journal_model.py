@@ -156,7 +156,8 @@ async def workload(journal, history, rng, *, steps, observe=lambda: None, sealin
             await journal.seal() if rng.random() < 0.05 else journal._shelf.seal_next()
         if sealing and journal.full and rng.random() < 0.5:
             history.thin(journal, rng.randrange(1, 3))
-        while journal.full and journal.drop_oldest():
+        while journal.full and journal.oldest_segment():
+            journal.drop_oldest()
             history.promise.first = journal.first
         if rng.random() < 0.8:
             await journal.commit()

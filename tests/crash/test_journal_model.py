@@ -41,7 +41,8 @@ class JournalMachine(RuleBasedStateMachine):
 
     @rule()
     def commit(self):
-        while self.journal.full and self.journal.drop_oldest():
+        while self.journal.full and self.journal.oldest_segment():
+            self.journal.drop_oldest()
             self.history.promise.first = self.journal.first
         try:
             run(self.journal.commit())
@@ -59,7 +60,7 @@ class JournalMachine(RuleBasedStateMachine):
             assert self.journal.first > dropped[-1]
             missing = set(range(first, self.journal.first)) - set(dropped)
             assert missing <= self.history.lost | self.history.promise.loose
-            self.history.promise.first = self.journal.first
+        self.history.promise.first = self.journal.first
 
     @rule()
     def seal(self):

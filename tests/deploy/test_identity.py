@@ -68,3 +68,11 @@ def test_what_it_writes_is_a_good_config(machine, capsys):
     os.mkdir(machine.root / "state")
     shown = said(capsys, "--config", path, "check")
     assert shown.code == 0, shown
+
+
+def test_an_image_without_a_machine_id_gets_its_real_id_at_the_first_start(machine):
+    built, _said = machine("uninitialized")
+    first, told = machine("d" * 32)
+    assert "copy" in told
+    assert built != first
+    assert machine("d" * 32) == (first, "")

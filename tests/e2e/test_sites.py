@@ -1,10 +1,12 @@
 """The worked sites of config/sites run as they stand, devices simulated; ports, periods and sinks are exchanged."""
 
+import json
 import re
 import tomllib
 from pathlib import Path
 
 import pytest
+from cli_desk import said as said_by
 
 from drivers.profile import load
 from firmware_sims.gateway_process import Gateway, until
@@ -89,7 +91,7 @@ def test_a_site_runs_in_the_simulators(path, tmp_path, cg_device, cg_bus):
     assert len(placed) == len(tomllib.loads(path.read_text(encoding="utf-8"))["device"])
 
 
-def test_alarms_of_a_site_reach_its_sink_and_end(tmp_path, cg_device, cg_bus):
+def test_alarms_of_a_site_reach_its_sink_and_end(tmp_path, capsys, cg_device, cg_bus):
     path = next(path for path in SITES if path.parent.name == "air-quality-pole")
     extra = '[alarm.absent]\nabsent = "2s"\n\n[alarm.any]\ndevices = ["pm"]\npoint = "pm2_5"\nabove = [-100.0]\n\n'
     gateway, placed = running(path, tmp_path, cg_device, cg_bus, extra=extra)
@@ -106,6 +108,12 @@ def test_alarms_of_a_site_reach_its_sink_and_end(tmp_path, cg_device, cg_bus):
         (silent,) = until(said("alarm-absent-pm", "raised"), deadline_s=20.0, what="the silence's alarm")
         assert (silent["code"], silent["type"]) == ("CG-ALM-03", "alarm")
         assert "folded_into" not in silent
+        shown = said_by(capsys, "status", "--config", tmp_path / "gateway.toml")
+        assert shown.code == 1
+        assert "CG-ALM-01" in shown.out
+        assert "CG-ALM-03" in shown.out
+        told = json.loads(said_by(capsys, "status", "--json", "--config", tmp_path / "gateway.toml").out)
+        assert {alarm["id"] for alarm in told["alarms"]} == {"alarm-any-pm", "alarm-absent-pm"}
         placed["pm"].heal()
         until(said("alarm-absent-pm", "cleared"), deadline_s=20.0, what="its end")
     finally:

@@ -1,6 +1,7 @@
 """R11: a full journal lets go of the oldest and least important first; the ledger balances, gap events tell it all."""
 
 import asyncio
+import errno
 import random
 
 import pytest
@@ -225,3 +226,46 @@ def test_beside_a_sink_that_is_slower_than_life_nothing_is_counted_twice(tmp_pat
         await gateway.journal.close()
 
     asyncio.run(all_of_it())
+
+
+def test_a_loss_that_was_reported_and_came_back_is_counted_anew():
+    """The report is committed, but the power goes before the old file has left: its readings are there again."""
+    disk = SimDisk()
+    gateway = Gateway(disk, segments=30)
+    asyncio.run(filled(gateway, 1500))
+
+    async def report():
+        assert await gateway.retention._thin(T0)
+        gateway.journal.mark("sink:city", gateway.lanes.state_bytes())
+        disk.fault = lambda op, name: errno.EIO if op in {"rename", "remove"} else None
+        await gateway.journal.commit()
+
+    asyncio.run(report())
+    assert gateway.lanes.ledger.counts["dropped"] > 100
+    again = Gateway(disk.kill(), segments=30)
+    assert again.journal.reverted
+    assert again.lanes.ledger.counts == gateway.lanes.ledger.counts
+    assert again.lanes.ledger.waiting == again.lanes._count(again.lanes.ledger.low)
+    again.drain()
+    assert again.lanes.ledger.waiting == 0
+    assert again.balance == 0
+
+
+def test_what_is_missing_while_it_is_accounted_for_is_not_taken_as_booked():
+    """A lane that reads on between the going of readings and their account leaves these for the account."""
+    gateway = Gateway(SimDisk(), segments=30)
+    asyncio.run(filled(gateway, 1500))
+    lanes = gateway.lanes
+    lanes.begin()
+    lanes.hold_gaps()
+    gone = gateway.journal.thin(1, gateway.retention._importance)
+    assert gone
+    while lanes.backlog(500):
+        pass
+    assert all(lanes.dropped(entry.position, gateway.retention._record(entry), finish=False) for entry in gone)
+    lanes.release_gaps()
+    for position in list(lanes.unsettled):
+        lanes.settle(position, Fate.DELIVERED)
+    assert lanes.ledger.counts["dropped"] == len(gone)
+    assert lanes.ledger.waiting == 0
+    assert lanes.ledger.low == gateway.journal.next

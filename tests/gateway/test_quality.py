@@ -207,6 +207,7 @@ def test_the_rated_power_makes_the_ceiling_tight_and_late_registers_are_no_leap(
     assert _meter([(0, 100.0, 0), (1, 400.0, 0)]) == [0, 0], "10 MW for 15 minutes could do that"
     assert _meter([(0, 100.0, 0), (1, 400.0, 0)], rated_kw=200.0) == [0, Code.JUMP]
     assert _meter([(0, 100.0, 0), (900, 150.0, 0), (901, 200.0, 0)], rated_kw=200.0) == [0, 0, 0]
+    assert _meter([(0, 100.0, 0), (7200, 500.0, 0)], rated_kw=200.0) == [0, 0], "a gap of two hours"
 
 
 # --- calibration

@@ -218,6 +218,16 @@ def test_readings_that_come_while_it_remembers_are_not_lost_and_no_window_closes
     assert [(r.stream, r.body.n) for r in run.records if r.stream != "raw"] == [("1m", 60)] * 3
 
 
+def test_what_comes_between_reading_the_end_and_taking_it_is_not_skipped():
+    one, journal = ref.series(("gauge",), every_ms=1000), RamJournal()
+    run = Run(journal, one, wall_ms=T0)
+    nothing = run.recall.read()
+    run.take(Reading(one, T0 + 1000, 0, (1.0,), (0,)))
+    assert nothing == []
+    assert run.pipeline.remember(nothing)
+    assert run.recall.readings == 1
+
+
 def test_windows_that_began_before_what_is_left_of_the_journal_are_never_amended_from_a_part():
     one, journal = ref.series(("gauge",), every_ms=10_000), RamJournal()
     run = Run(journal, one, wall_ms=T0)

@@ -149,6 +149,11 @@ for (const name of ["theme", "cvd"]) if (memory(name)) root.dataset[name] = memo
 tab = memory("tab") ?? "";
 await learn(memory("lang") ?? document.documentElement.lang);
 build();
-start();
-render();
-setInterval(render, 1000);
+let drawnAt = 0;
+const draw = () => {
+  drawnAt = performance.now();
+  render();
+};
+start(draw); // what arrives is shown at once; ages go on without it
+draw();
+setInterval(() => performance.now() - drawnAt > 950 && draw(), 250);

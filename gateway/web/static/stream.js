@@ -5,6 +5,7 @@ const SILENT_MS = 25000; // a beat comes every 10 s at the least
 const HIDDEN_MS = 60000;
 export const link = { live: false, since: performance.now() };
 let source = null;
+let news = () => {};
 let heard = 0;
 let hiding = 0;
 
@@ -17,6 +18,7 @@ function open() {
       heard = performance.now();
       if (!link.live) Object.assign(link, { live: true, since: heard });
       take(JSON.parse(event.data));
+      news();
     });
   on("snapshot", begin);
   on("delta", change);
@@ -26,7 +28,8 @@ function open() {
     if (source.readyState === EventSource.CLOSED) heard = performance.now() - SILENT_MS + 2000;
   };
 }
-export function start() {
+export function start(told) {
+  news = told; // called with every message, at most once a second
   open();
   setInterval(() => {
     if (source && performance.now() - heard > SILENT_MS) {

@@ -269,3 +269,21 @@ def test_the_end_marker_ends_the_chain_in_peace():
     empty = Registers({})
     empty.put(40000, b"SunS" + header(0xFFFF, 0))
     assert models_of(empty) == ()
+
+
+def test_the_serial_number_stands_in_the_common_model_of_its_own_block():
+    device = solaredge()
+    device.put(40002 + 50, b"7E12A34B".ljust(32, b"\0"))
+    meter_at = next(m.address for m in models_of(device) if m.id == 1 and m.block == 1)
+    device.put(meter_at + 50, b"60611234".ljust(32, b"\0"))
+
+    async def serial(profile):
+        one = SunspecDevice(Wire(device), load(profile), unit=1)
+        before = await one.identify()
+        await one.poll()
+        return before, await one.identify()
+
+    before, (found,) = asyncio.run(serial("sunspec-inverter"))
+    assert before == ()
+    assert (found.seen, found.holds, found.same) == ("7E12A34B", True, True)
+    assert asyncio.run(serial("sunspec-meter"))[1][0].seen == "60611234"

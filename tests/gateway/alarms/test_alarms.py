@@ -143,8 +143,12 @@ def test_the_demand_that_a_block_is_heading_for():
     desk.told()
     kwh = _quarter(desk, 405.0, start_kwh=kwh, minutes=9)  # (500 x 5 + 405 x 10) / 15 = 437: above 95 %
     assert desk.told() == []
-    _quarter(desk, 405.0, start_kwh=kwh, minutes=2)
+    kwh = _quarter(desk, 600.0, start_kwh=kwh, minutes=2)
     assert desk.told() == [("alarm-peak-meter", "cleared", 1)], "the block is over"
+    kwh = _quarter(desk, 600.0, start_kwh=kwh, minutes=2)
+    assert desk.told() == [], "the next block begins anew: minute 3, and a minute more"
+    _quarter(desk, 600.0, start_kwh=kwh, minutes=2)
+    assert [state for _, state, _ in desk.told()] == ["raised"]
 
 
 def test_a_demand_is_never_guessed():
@@ -243,6 +247,7 @@ def test_a_device_told_before_its_cause_is_folded_later():
     desk = Desk(device=slow)
     desk.wait(5, talking=ALL)
     desk.wait(400, talking=("canal",))
+    assert [event.body.get("folded_into") for event in desk.events] == [None, None, *["alarm-absent-bus-one"] * 2]
     assert [(ident, state) for ident, state, _ in desk.told()] == [
         ("alarm-absent-meter", "raised"), ("alarm-absent-bus-one", "raised"),
         ("alarm-absent-meter", "raised"), ("alarm-absent-feeder", "raised"),

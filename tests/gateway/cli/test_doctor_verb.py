@@ -91,3 +91,31 @@ def test_a_disk_that_forgets_is_told(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr(doctor, "filesystem", lambda _place: "overlay")
     row = findings(said(capsys, "--json", "--config", site(tmp_path), "doctor"))["disk"]
     assert (row["mark"], row["fault"]["code"]) == ("WARN", "CG-SYS-14")
+
+
+def test_a_resolver_that_hangs_does_not_hold_the_doctor_up(capsys, monkeypatch, tmp_path):
+    """Without an uplink a name may take minutes to be not found: 5 s are all that the doctor has."""
+    import socket as net
+    import threading
+
+    from gateway.cli import doctor
+
+    hang, ended = threading.Event(), threading.Event()
+
+    def slow(*_args, **_named):
+        hang.wait(60)
+        ended.set()
+        raise OSError("no such name")
+
+    monkeypatch.setattr(doctor, "LONGEST_S", 0.3)
+    monkeypatch.setattr(net, "getaddrinfo", slow)
+    more = '[sink.city]\nkind = "mqtt"\nurls = ["mqtt://broker.city.example"]\n'
+    begin = time.monotonic()
+    found = findings(said(capsys, "--json", "--config", site(tmp_path, more=more), "doctor"))
+    took_s = time.monotonic() - begin
+    hang.set()
+    assert ended.wait(10)
+    assert found["sink city"]["mark"] == "FAIL"
+    assert found["sink city"]["fault"]["do"]
+    assert found["disk"]["mark"] in {"ok", "WARN"}
+    assert took_s < 30

@@ -1,6 +1,9 @@
 """Options, calibrations and alarms that could never take effect are refused, with the line and the nearest name."""
 
+import json
+
 import pytest
+from cli_desk import said
 
 from gateway.config.load import ConfigError, load
 
@@ -115,3 +118,13 @@ def test_alarms_may_stand_in_a_drop_in_but_not_twice(tmp_path):
     with pytest.raises(ConfigError) as caught:
         load(tmp_path)
     assert [fault.code for fault in caught.value.faults] == ["CG-CFG-06"]
+
+
+def test_check_warns_of_an_expired_certificate(tmp_path, capsys):
+    path = tmp_path / "gateway.toml"
+    path.write_text(SITE + CALIBRATION.replace("2026-05", "2024-05") + 'expires = "2025-05-01"\n', encoding="utf-8")
+    told = json.loads(said(capsys, "check", "--json", "--config", path).out)
+    (fault,) = [fault for fault in told["faults"] if fault["code"] == "CG-ALM-06"]
+    assert fault["level"] == "warning"
+    assert fault["fact"] == "the calibration of voltage of `meter` has expired"
+    assert fault["at"].endswith(f":{SITE.count(chr(10)) + 3}")

@@ -1,24 +1,28 @@
 """I9: sealing changes no entry; thinning lets go of what it says; time ranges skip blocks; a look changes nothing."""
 
 import asyncio
-import math
+import errno
+import hashlib
 import os
 import random
 import shutil
+import struct
+from dataclasses import astuple
 from pathlib import Path
 
 import pytest
 from crash.journal_model import CAP, SMALL, Deflating, fresh, opened, read_all, run, workload
-from made_records import event, raw, series, window
 
-from gateway.codec import Codec
 from gateway.columns import Columns
+from gateway.journal import Entry
 from gateway.journal.errors import CommitFailed
 from gateway.journal.log import Limits, open_journal
 from gateway.journal.readonly import open_readonly
 from gateway.journal.segment import is_segment
 
 GOLDEN = Path(__file__).parent / "golden"
+FORMAT_2 = "0d51b332df74e68c666c85ee92e3a0063e1ed23a3b871bc69bf7458ac3aa16e5"
+# SHA-256 of position u64, kind u16, size u32 and payload of each entry, as they were appended
 OLD = Limits(segment_bytes=3000, recent_bytes=0)
 
 
@@ -211,26 +215,35 @@ async def open_and_append(folder):
 def test_format_2_is_read_for_ever(tmp_path, name):
     """Sealed, thinned and plain segments as their first version wrote them (see golden/README.md)."""
     shutil.copytree(GOLDEN / f"format-2-{name}", tmp_path / "journal")
-    codec, meter = Codec({}), series()
-    codec.schema_marks(meter)
-    t0 = 1_795_000_000_000
-    expected = {}
-    for n in range(120):
-        values = (230.1 + n / 10 if n % 7 else math.nan, 1 / (n + 1))
-        record = raw(meter, t0 + n * 1000, n, values=values)
-        if n % 10 == 9:
-            record = event(t0 + n * 1000, n) if n % 30 == 29 else window(meter, t0 + n * 1000, n)
-        if n >= 33 or record.stream != "raw":  # the oldest segment was thinned
-            expected[n] = codec.encode(record)
-    expected |= {120: (77, b"of no kind that is known"), 121: (1, b"")}
 
     async def scenario():
         journal = open_journal(tmp_path / "journal", cap_bytes=1 << 20, limits=OLD, sealer=Columns())
         assert levels(journal) == [2, 1, 1, 0]
-        assert {e.position: (e.kind, e.payload) for e in read_all(journal)} == expected
+        entries = read_all(journal)
+        assert [e.position for e in entries if e.kind != 1] == [*range(9, 120, 10), 120]
+        assert [e.position for e in entries if e.kind == 1][:2] == [33, 34]  # the oldest segment was thinned
+        assert entries[-2:] == [Entry(120, 77, b"of no kind that is known"), Entry(121, 1, b"")]
+        told = hashlib.sha256(b"".join(struct.pack("<QHI", p, k, len(b)) + b for p, k, b in map(astuple, entries)))
+        assert told.hexdigest() == FORMAT_2
         assert journal.damages == ()
         assert (journal.first, journal.next, journal.marks["sink:city"]) == (0, 122, b"cursor 120")
         assert journal.append(1, b"goes on") == 122
         await journal.close()
 
     asyncio.run(scenario())
+
+
+def test_i2_a_form_of_the_life_before_does_not_take_its_successor_with_it():
+    """Killed between two forms, the journal is sealed again at once, to the same name: that file must stay."""
+    disk, journal = filled()
+    before = read_all(journal)
+    assert journal._shelf.seal_next()
+    for refuse in (False, True):
+        again = opened(killed := disk.kill())
+        killed.fault = lambda op, name, no=refuse: errno.EIO if no and op in {"remove", "rename"} else None
+        again._shelf.seal_next()
+        killed.fault = None
+        again.append(1, b"x")
+        run(again.commit())
+        assert read_all(again)[: len(before)] == before
+        assert read_all(opened(killed.kill()))[: len(before)] == before
