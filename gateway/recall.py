@@ -48,11 +48,11 @@ class Windows(Protocol):
     def recall_from(self, newest_ms: int) -> int:
         """Start (UTC ms) of the oldest window that can still be issued or amended when it is `newest_ms`."""
 
-    def recalled(self, from_ms: int, issued: Mapping[Key, int]) -> None:
-        """What was issued before, with its revision (-1: can not be amended from what is left of its readings).
+    def issued(self, key: Key, rev: int) -> None:
+        """A window was issued before, with this revision (-1: its readings are not all here, it is never amended)."""
 
-        Windows that began before `from_ms` can not be either.
-        """
+    def seal(self, from_ms: int) -> None:
+        """No window that began before is ever amended."""
 
 
 class Index:
@@ -203,6 +203,9 @@ class Recall:
                 self._now_ms = body.end_ms + self._windows.grace_ms
                 self._close(self._now_ms)
             key = record.device, record.stream, record.t_ms
+            if record.t_ms < self._from_ms:
+                self._windows.issued(key, -1)
+                return
             said = _Issued.of(body)
             if key not in self._issued or self._issued[key].rev <= said.rev:
                 self._issued[key] = said
@@ -217,7 +220,8 @@ class Recall:
             self._issued[key] = _Issued.of(found[-1])
         self._pending = {}
         whole_ms = self._whole_ms or 0
-        revs = {key: said.rev if key[2] >= whole_ms else -1 for key, said in self._issued.items()}
-        self._windows.recalled(self._from_ms, revs)
+        for key, said in self._issued.items():
+            self._windows.issued(key, said.rev if key[2] >= whole_ms else -1)
+        self._windows.seal(self._from_ms)
         found.sort(key=lambda one: one.end_ms)  # stable: within one end they stand as the windows gave them
         return found

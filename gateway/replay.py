@@ -118,7 +118,7 @@ class Replay:
         except UnknownSchema:
             return None
 
-    def settle(self, position: int, fate: Fate, reason: str) -> bool:
+    def settle(self, position: int, *, fate: Fate, reason: str) -> bool:
         """Book what became of a parcel of ours; false where it is none."""
         parcel = self._out.pop(position, None)
         if parcel is None or self.order is None:

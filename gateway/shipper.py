@@ -11,7 +11,7 @@ from typing import Final
 from gateway.lanes import Lanes
 from gateway.record import Record
 from gateway.replay import Order, Replay
-from gateway.sinks import Fate, Parcel, Sink, SinkDown
+from gateway.sinks import Fate, Parcel, Sink, SinkDown, Warns
 
 LOG: Final = logging.getLogger("citygate.ship")
 LONGEST_WAIT_S: Final = 30.0
@@ -59,7 +59,7 @@ class Shipper:
 
     def settle(self, position: int, fate: Fate, reason: str) -> None:
         """A parcel's fate, from the sink (see `gateway.sinks.Settle`)."""
-        if self.replay is not None and self.replay.settle(position, fate, reason):
+        if self.replay is not None and self.replay.settle(position, fate=fate, reason=reason):
             self._wake.set()
             return
         record = self.lanes.settle(position, fate)
@@ -209,4 +209,14 @@ class Shipper:
             "waiting": ledger.waiting,
             **counts,
             **({"code": self.code, "fact": self.fact} if self.code else {}),
+            **({"warning": warning} if (warning := self._warning()) else {}),
         }
+
+    def _warning(self) -> str:
+        """What does not work as it should while the sink is up; empty if all is well."""
+        if self.state != "up":
+            return ""
+        told = self.sink.warning() if isinstance(self.sink, Warns) else ""
+        unheard = self.lanes.ledger.counts["unheard"]
+        heard = f"{unheard} records went to a broker where nobody listened" if unheard else ""
+        return "; ".join(text for text in (told, heard) if text)

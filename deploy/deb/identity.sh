@@ -6,8 +6,13 @@ set -eu
 root=${1:-}
 config=$root/etc/citygate/gateway.toml
 machine=$(cat "$root/etc/machine-id" 2>/dev/null || true)
-# An image that is being built has none yet: anything will do until its first start.
-case $machine in "" | uninitialized) machine=$(od -An -N16 -tx1 /dev/urandom) ;; esac
+# An image that is being built has none yet: anything will do until its first start, and is left alone until then.
+case $machine in
+"" | uninitialized)
+    [ ! -e "$config" ] || exit 0
+    machine=$(od -An -N16 -tx1 /dev/urandom)
+    ;;
+esac
 ident=gw-$(printf %s "$machine" | sha256sum | cut -c1-8)
 umask 027
 mkdir -p "$(dirname "$config")"

@@ -27,8 +27,9 @@ TEXT: Final = Dress()
 QUIRKS: Final = {
     "dsmr-p1": frozenset({"dst", "odd_values", "hostile", "no_crc", "crc_short", "clock_wrong"}),
     "kaifa-ma304": frozenset({"dst", "clock_wrong"}),
-    "iec62056-21": frozenset({"odd_values", "hostile", "bcc_control", "asleep"}),
+    "iec62056-21": frozenset({"odd_values", "hostile", "bcc_control", "asleep", "mode_a"}),
 }
+IDENT_A: Final = b"/ELS ZMD120.A\r\n"
 SPEED: Final = 9600  # what the 5 in the identification offers
 SETTLE_S: Final = 0.3
 IDENT: Final = b"/LGZ5\\2ZMD3104107.B40\r\n"
@@ -192,6 +193,9 @@ def _session(asleep: bool, seed: int, _unit: int) -> Stream:  # noqa: FBT001 - p
         if "asleep" in stream.odd and not 0 <= woken_s <= WAKING_S[1]:
             return b"", {}
         stream.memory["called_s"] = now_s
+        if "mode_a" in stream.odd:  # no speed to agree on: the readout follows at once
+            data, said = readout(now(now_s), stream.odd)
+            return IDENT_A + data, said
         return IDENT, {}
 
     def _stir(stream: Stream, match: re.Match[bytes], now_s: float) -> Told:

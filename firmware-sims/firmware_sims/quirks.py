@@ -36,8 +36,8 @@ _PACES: Final[dict[str, Callable[[float], float]]] = {
     "tenfold": lambda period_s: period_s / 10,
 }
 OWN: Final = (
-    "asleep", "bcc_control", "buffered", "chatty", "clock_wrong", "crc_short", "dst", "negative_speed", "no_crc",
-    "no_new_data", "no_speed", "not_measuring", "occupancy_error", "odd_values", "quoted", "stuffed",
+    "asleep", "bcc_control", "buffered", "chatty", "clock_wrong", "crc_short", "dst", "mode_a", "negative_speed",
+    "no_crc", "no_new_data", "no_speed", "not_measuring", "occupancy_error", "odd_values", "quoted", "stuffed",
 )  # fmt: skip
 NAMES: Final = (*_SENSED, *MAPS, *_PACES, *OWN)
 _YEAR_2000_S: Final = 946_684_800.0  # a clock whose battery is dead

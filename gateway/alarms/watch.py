@@ -15,6 +15,7 @@ from gateway.reading import LENGTHS_S, Aggregate, Reading, Series
 
 DEMAND_DELAY_S: Final = 60.0
 DEMAND_MARGIN: Final = 0.05  # of the limit: below 95 % it clears
+CLEAR_S: Final = 10.0  # of readings inside, where no `delay_off` is given: a value on its limit must not flood the city
 CODES: Final = {"above": LIMIT, "below": LIMIT, "rise": RATE, "fall": RATE, "demand": DEMAND}
 
 
@@ -72,7 +73,7 @@ class Watch:
         found = {key: steps.standing() for key, steps in self.steps.items()}
         key = max(found, key=lambda one: found[one].level)
         now, before = found[key], self.stood
-        if now.level == before.level or key not in shown:
+        if (now.level, now.limit) == (before.level, before.limit) or key not in shown:
             return
         self.stood = now
         body = {self._kind(): self._named(), "value": round(shown[key], 6)}
@@ -144,7 +145,8 @@ def _steps(rule: Alarm) -> dict[str, Steps]:
             demand = key == "demand"
             margin = DEMAND_MARGIN * limits[0] if demand and not rule.margin else rule.margin
             on_s = DEMAND_DELAY_S if demand and rule.delay_on is None else _span_s(rule.delay_on)
-            found[key] = Steps(-1 if key == "below" else 1, limits, levels, margin, on_s, _span_s(rule.delay_off))
+            off_s = CLEAR_S if rule.delay_off is None and rule.point is not None else _span_s(rule.delay_off)
+            found[key] = Steps(-1 if key == "below" else 1, limits, levels, margin, on_s, off_s)
     return found
 
 

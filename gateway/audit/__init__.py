@@ -54,5 +54,5 @@ class Reader(Protocol):
     def expected(self, record: Record) -> Row | None:
         """The record as the peer should hold it; None where it can hold nothing of it."""
 
-    def rows(self, key: Key, first_ms: int, end_ms: int) -> Iterable[Row]:
+    def rows(self, key: Key, *, first_ms: int, end_ms: int) -> Iterable[Row]:
         """What the peer holds of a series in [first_ms, end_ms), in any order. Blocking. Raises `Unreadable`."""

@@ -42,7 +42,7 @@ class Tally:
         return not (self.missing or self.doubled or self.altered)
 
 
-def compare(tally: Tally, expected: Sequence[Row], found: Iterable[Row], *, tolerance: float) -> list[Finding]:
+def compare(tally: Tally, expected: Sequence[Row], *, found: Iterable[Row], tolerance: float) -> list[Finding]:
     """Add one range to the tally; returns what is wrong in it."""
     held: dict[tuple[int, int], list[Row]] = defaultdict(list)
     for row in found:

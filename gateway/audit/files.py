@@ -44,7 +44,7 @@ class Files:
         place = {"device": record.device, "stream": record.stream}
         return _from_json(msgspec.json.decode(_ENCODE(place | form)))[1]
 
-    def rows(self, key: Key, first_ms: int, end_ms: int) -> Iterator[Row]:
+    def rows(self, key: Key, *, first_ms: int, end_ms: int) -> Iterator[Row]:
         """From memory: the files are read at the first question."""
         if self._held is None:
             self._held = defaultdict(list)

@@ -37,7 +37,7 @@ class Flux:
         """The record as its line."""
         return self._lines.row(record)
 
-    def rows(self, key: Key, first_ms: int, end_ms: int) -> Iterator[Row]:
+    def rows(self, key: Key, *, first_ms: int, end_ms: int) -> Iterator[Row]:
         """One query; fields of one time and series are put together again."""
         from influxdb_client.rest import ApiException  # noqa: PLC0415
         from urllib3.exceptions import HTTPError  # noqa: PLC0415 - what influxdb-client lets through

@@ -28,7 +28,7 @@ class InfluxQl:
         """The record as its line."""
         return self._lines.row(record)
 
-    def rows(self, key: Key, first_ms: int, end_ms: int) -> Iterator[Row]:
+    def rows(self, key: Key, *, first_ms: int, end_ms: int) -> Iterator[Row]:
         """One SELECT; tags are told apart from fields by grouping by all of them."""
         where = {"city": self._site.city, "gateway": self._site.gateway, "device": key.device}
         if key.stream not in {"raw", "event"}:

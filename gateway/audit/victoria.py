@@ -48,7 +48,7 @@ class Victoria:
         self._texts |= texts
         return Row(row.t_ms, row.rev, {name: x for name, x in row.fields.items() if name not in texts})
 
-    def rows(self, key: Key, first_ms: int, end_ms: int) -> Iterator[Row]:
+    def rows(self, key: Key, *, first_ms: int, end_ms: int) -> Iterator[Row]:
         """Samples of all fields, put together again by their time; the n-th sample of one time is the n-th row."""
         name = self._lines.measurements[key]
         stream = "" if key.stream in {"raw", "event"} else key.stream

@@ -51,8 +51,9 @@ A rule is a table `[alarm.ID]`: `devices` (patterns of outside devices), and one
 | `absent`, perhaps with `point` | no usable value came for that long |
 
 `delay_on` and `delay_off` ask for unbroken evidence, `margin` is how far inside the limit a value must come back,
-`level` (1, 2, 3) is that of a single limit. A failed read is no evidence: it neither raises nor clears a limit. A rule
-`absent` (60 s, at least five periods) stands over every device unless the config has one of this name.
+`level` (1, 2, 3) is that of a single limit. Without `delay_off` readings must stay inside for 10 s. A failed read is no
+evidence: it neither raises nor clears a limit. A rule `absent` (60 s, at least five periods) stands over every device
+unless the config has one of this name.
 
 Absences are folded: into the alarm of a lost wire, into `alarm-absent-bus-...` where all devices of a bus are silent,
 into `alarm-absent-gateway` (level 3) where all buses are; the single events then carry `folded_into`. What outlasts its

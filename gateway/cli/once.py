@@ -10,6 +10,8 @@ from zoneinfo import ZoneInfo
 from drivers.device import Polled, Pushing
 from drivers.link import Link
 from drivers.sample import FIRST_BAD, Code, Sample
+from drivers.uart.polled import PolledStream
+from drivers.uart.stream import StreamDevice
 from gateway.clock import SystemClock, rfc3339
 from gateway.config.load import Loaded
 from gateway.fitting import judged
@@ -37,6 +39,9 @@ async def poll_once(loaded: Loaded, device: str, *, heard: dict[str, int] | None
         samples = await _heard(item, made.link, driver) if isinstance(driver, Pushing) else await _polled(driver)
     finally:
         await made.way.close()
+    if heard is not None and isinstance(driver, StreamDevice | PolledStream):
+        told = driver.figures
+        heard |= {"frames": told.frames, "rejected": sum(told.rejected.values()), "junk_bytes": told.junk_bytes}
     judge = judged([item], zone=ZoneInfo(loaded.config.gateway.timezone or "UTC"), warmup=False)
     wall_ms = SystemClock(loaded.config.clock.trust).wall_ms()
     records = []

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 TIMEOUT_S: Final = 1.0
 PER_READ_S: Final = 1.5
+FAIR_PERCENT: Final = 5.0
 
 
 def look(face: Face, loaded: Loaded, *, device: str, reads: int, doubtful: bool) -> tuple[Burst, list[Fault]]:
@@ -110,3 +111,17 @@ def missing(records: Sequence[Mapping[str, Any]], wanted: Sequence[str], *, devi
     """Lanes or channels that sent nothing while others of the same device did."""
     absent = sorted(set(wanted) - {record["device"] for record in records})
     return [Fault("CG-LNK-17", {"device": device}, seen=", ".join(absent))] if absent and records else []
+
+
+def of_stream(heard: Mapping[str, int], *, device: str, endpoint: str) -> list[Fault]:
+    """What the bytes of a stream device say: nothing came, or frames that do not hold, or no frame at all."""
+    if not heard:
+        return []
+    frames, rejected, junk_bytes = heard["frames"], heard["rejected"], heard["junk_bytes"]
+    if not frames + rejected + junk_bytes:
+        return [Fault("CG-BUS-15", {"endpoint": endpoint}, seen="0 bytes")]
+    if not rejected and frames:
+        return []
+    share = 100 * rejected / (frames + rejected) if frames + rejected else 100
+    seen = f"{frames} whole frames, {rejected} rejected, {junk_bytes} bytes of neither"
+    return [Fault("CG-LNK-18", {"device": device, "share": f"{share:.0f}"}, seen=seen, warning=share <= FAIR_PERCENT)]

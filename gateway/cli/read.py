@@ -10,7 +10,7 @@ import click
 
 from gateway.catalogue.fault import EXIT_FOUND, EXIT_UNAVAILABLE, EXIT_USAGE, Fault, Trouble
 from gateway.cli.face import Face
-from gateway.cli.quality import counted, look, missing, tell, tell_counted
+from gateway.cli.quality import counted, look, missing, of_stream, tell, tell_counted
 
 if TYPE_CHECKING:
     from drivers.points import Point
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from gateway.technician.burst import Burst
 
 
-MAP_FAULTS: Final = frozenset({"CG-DEV-05", "CG-DEV-06"})
 READS: Final = 20
 """The burst of a direct read: enough to tell 5 % from nothing, over in a second or two."""
 
@@ -33,6 +32,7 @@ def command(face: Face, device: str, *, burst: int | None) -> int:
     Shows each value with a verdict, the quality of the link, and what is likely wrong where something is.
     """
     from gateway.config.load import load
+    from gateway.technician.values import causes
 
     loaded = load(face.config)
     if device not in loaded.config.device:
@@ -41,7 +41,8 @@ def command(face: Face, device: str, *, burst: int | None) -> int:
         near = nearest(device, loaded.config.device)
         raise Trouble([Fault("CG-CFG-09", {"value": device}, nearest=near)], exit_code=EXIT_USAGE)
     snapshot = _snapshot(face)
-    answer, through = _answer(face, loaded, device)
+    heard: dict[str, int] = {}
+    answer, through = _answer(face, loaded, device, heard=heard)
     records = answer.get("records") or ([answer["record"]] if "record" in answer else [])
     if not records:
         raise Trouble([Fault("CG-BUS-04", {"device": device})], exit_code=EXIT_UNAVAILABLE)
@@ -51,16 +52,12 @@ def command(face: Face, device: str, *, burst: int | None) -> int:
     reads = burst if burst is not None else (0 if through else READS)
     link, faults = _link(face, loaded, device, reads=reads, doubtful=not good)
     wanted = _wanted(loaded, device)
-    faults = [*faults, *missing(records, wanted, device=device), *(fault for one in told for fault in one.faults)]
-    if {fault.code for fault in faults} & MAP_FAULTS:  # the map is wrong: what its values look like says nothing
-        faults = [fault for fault in faults if fault.code not in {"CG-VAL-05", "CG-VAL-12"}]
-    _show(
-        face,
-        told,
-        way=way,
-        faults=faults,
-        link=link or counted(snapshot, bus=loaded.config.device[device].bus, device=device),
-    )
+    bus = loaded.config.bus[loaded.config.device[device].bus]
+    faults += of_stream(heard, device=device, endpoint=str(bus.port if bus.kind == "serial" else bus.host))
+    faults += [*missing(records, wanted, device=device), *(fault for one in told for fault in one.faults)]
+    faults = causes(faults)
+    figures = link or counted(snapshot, bus=loaded.config.device[device].bus, device=device)
+    _show(face, told, way=way, faults=faults, link=figures)
     return 0 if good and all(fault.warning for fault in faults) else EXIT_FOUND
 
 
@@ -152,7 +149,7 @@ def verdicts(
     return rows, fine
 
 
-def _answer(face: Face, loaded: Loaded, device: str) -> tuple[dict[str, Any], bool]:
+def _answer(face: Face, loaded: Loaded, device: str, *, heard: dict[str, int]) -> tuple[dict[str, Any], bool]:
     """The daemon's answer (true), or our own where no daemon runs (false)."""
     from gateway.cli.socket import ask, path
 
@@ -166,4 +163,4 @@ def _answer(face: Face, loaded: Loaded, device: str) -> tuple[dict[str, Any], bo
 
     from gateway.cli.once import poll_once
 
-    return {"records": asyncio.run(poll_once(loaded, device))}, False
+    return {"records": asyncio.run(poll_once(loaded, device, heard=heard))}, False

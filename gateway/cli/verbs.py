@@ -6,12 +6,15 @@ import importlib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from gateway.cli.face import Face
 from gateway.cli.words import Misuse, Told, language
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 # verb -> (file in gateway/cli, what it does in English, in Thai). A verb whose file is absent is not offered.
 VERBS: Final[Mapping[str, tuple[str, str, str]]] = {
@@ -109,6 +112,15 @@ class Verbs(click.Group):
         command: click.Command = module.command
         command.name = cmd_name
         return _with_globals(command)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """As click does it, from the table: a Tab behind `citygate` imports no verb."""
+        from click.shell_completion import CompletionItem
+
+        column = 2 if language(None) == "th" else 1
+        names = [name for name in self.list_commands(ctx) if name.startswith(incomplete)]
+        items = [CompletionItem(name, help=VERBS[name][column]) for name in names]
+        return [*items, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -238,7 +238,7 @@ def _mqtt(bench: Bench, name: str, sink: Sink) -> None:
         wrong = next(iter(set(_BRACES.findall(topic)) - set(_TOPIC)), "")
         bench.draft.add("CG-CFG-36", (*path, "topic"), value=topic, nearest=nearest(wrong, _TOPIC) if wrong else "")
     elif "{gateway}" not in topic and bench.config.gateway.id not in levels and sink.kind == "mqtt":
-        bench.draft.add("CG-CFG-61", (*path, "topic"), value=topic, warning=True)
+        bench.draft.add("CG-CFG-61", (*path, "topic"), value=topic)
 
 
 def _apart(bench: Bench) -> None:

@@ -37,6 +37,7 @@ class FileSink:
         self._rotate_bytes = rotate_bytes
         self._settle: Settle = lambda _position, _fate, _reason: None
         self._fd = -1
+        self._work: asyncio.Future[None] | None = None
         self._down: SinkDown | None = SinkDown("not open", code="CG-SNK-02")
 
     async def open(self, settle: Settle) -> None:
@@ -66,7 +67,11 @@ class FileSink:
         """Not written."""
 
     async def close(self) -> None:
-        """Close the file."""
+        """Close the file, after a write that was given up half-way has ended in its thread."""
+        work, self._work = self._work, None
+        if work is not None and not work.done():
+            await asyncio.wait({work})
+            work.exception()
         fd, self._fd = self._fd, -1
         if fd >= 0:
             with suppress(OSError):
@@ -79,7 +84,8 @@ class FileSink:
 
     async def _blocking(self, work: Callable[[], None]) -> None:
         try:
-            await asyncio.to_thread(work)
+            self._work = asyncio.get_running_loop().run_in_executor(None, work)
+            await asyncio.shield(self._work)
         except OSError as error:
             self._down = SinkDown(f"{self._path}: {error.strerror or error}", code="CG-SNK-02")
             raise self._down from None

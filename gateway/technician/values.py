@@ -27,6 +27,11 @@ MARKS: Final = {
     "sensor": "CG-VAL-08",
 }
 """Quality codes of contracts.md, without their letter."""
+RESULTS: Final = (
+    (("CG-DEV-05", "CG-DEV-06"), frozenset({"CG-VAL-05", "CG-VAL-09", "CG-VAL-12"})),  # another map
+    (("CG-LNK", "CG-BUS", "CG-DEV-02"), frozenset({"CG-VAL-07"})),  # what happened on the wire
+)
+"""Causes (the beginnings of their codes), and what only follows from them."""
 ZEROS: Final = 3
 SHOWN: Final = 4
 ENDS: Final = tuple(
@@ -94,3 +99,12 @@ def _numbers(record: Mapping[str, Any], points: Mapping[str, Point]) -> Iterator
 def _listed(names: Sequence[str]) -> str:
     more = len(names) - SHOWN
     return ", ".join(names[:SHOWN]) + (f" +{more}" if more > 0 else "")
+
+
+def causes(faults: Sequence[Fault]) -> list[Fault]:
+    """The faults without those that only follow from another one."""
+    told = list(faults)
+    for beginnings, results in RESULTS:
+        if any(fault.code.startswith(beginnings) and not fault.warning for fault in told):
+            told = [fault for fault in told if fault.code not in results]
+    return told

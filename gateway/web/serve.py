@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 import logging
+import os
 import secrets
 import signal
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ from gateway.web.stream import Stream
 
 CONNECTIONS_MAX: Final = 512
 REQUEST_S: Final = 6.0
+NICE: Final = 10  # whatever the world asks of the page, the gateway's polls go first
 HEADERS_MAX: Final = 16_384
 LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
@@ -151,6 +153,8 @@ def make(source: Source, listen: Listen, *, clock: Clock | None = None) -> tuple
 async def serve(source: Source, listen: Listen) -> None:
     """Serve until SIGTERM or SIGINT. Raises `OSError` where the address cannot be had."""
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    with contextlib.suppress(OSError):  # a unit's sandbox may forbid it; there CPUWeight does the same
+        os.nice(NICE)
     server, picture, stream = make(source, listen)
     tasks = [
         asyncio.create_task(source.run(picture), name="source"),

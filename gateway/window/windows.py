@@ -100,15 +100,17 @@ class Windows:
         longest_s = max(self._lengths_s, default=0)
         return self._grid.window(newest_ms - HOLD_MS, longest_s)[0] if longest_s else newest_ms
 
-    def recalled(self, from_ms: int, issued: Mapping[tuple[str, str, int], int]) -> None:
-        """After readings of before a start were added again: what was issued of them, with its revision.
+    def issued(self, key: tuple[str, str, int], rev: int) -> None:
+        """The window of a series id, stream and start was issued before a start of the gateway, with this revision.
 
-        `issued` goes by (series id, stream, start). Windows with -1 for it, and those that began before `from_ms`, are
-        not whole: no amendments.
+        -1: not all of its readings were added again, so it can be amended no more.
         """
-        for (series, stream, start), rev in issued.items():
-            if series in self._tracks:
-                self._tracks[series].issued(LENGTHS_S[stream], start, rev=rev)
+        series, stream, start = key
+        if series in self._tracks:
+            self._tracks[series].issued(LENGTHS_S[stream], start, rev=rev)
+
+    def seal(self, from_ms: int) -> None:
+        """Windows that began before are not whole: no amendments."""
         for track in self._tracks.values():
             track.seal(from_ms)
 

@@ -18,6 +18,7 @@ CASES = {
     "python -c 'import click'": ([sys.executable, "-c", "import click"], {}),
     "citygate --help": ([*CITYGATE, "--help"], {}),
     "citygate --lang th --help": ([*CITYGATE, "--lang", "th", "--help"], {}),
+    "completion of nothing yet": (CITYGATE, {"COMP_WORDS": "citygate ", "COMP_CWORD": "1"}),
     "completion of a verb": (CITYGATE, {"COMP_WORDS": "citygate sc", "COMP_CWORD": "1"}),
     "completion of an option": (CITYGATE, {"COMP_WORDS": "citygate scan --l", "COMP_CWORD": "2"}),
     "citygate scan --help": ([*CITYGATE, "scan", "--help"], {}),

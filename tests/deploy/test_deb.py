@@ -95,6 +95,7 @@ def with_devices(root, *argv):
 def test_install_run_upgrade_purge(tmp_path, clean_root):
     package = built(tmp_path, "amd64")
     shutil.copy(package, clean_root / "citygate.deb")
+    (clean_root / "etc/machine-id").write_text("0123456789abcdef0123456789abcdef\n")
     begin = time.monotonic()
     inside(clean_root, "dpkg", "-i", "/citygate.deb")
     seen = with_devices(clean_root, "citygate", "--json", "demo", "--seconds", "6", "--no-history").stdout

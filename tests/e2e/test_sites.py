@@ -60,7 +60,7 @@ def running(path, folder, cg_device, cg_bus, *, extra=""):
     text = text.replace("[clock]\n", "[clock]\n#").replace("trust = ", "#trust = ")
     text = re.sub(r"\[clock\]\n(#.*\n|max_wait.*\n)*", "", text)
     text = text.replace("[gateway]\n", f'[clock]\ntrust = "system"\n\n[gateway]\nstate_dir = "{folder}/state"\n')
-    text = re.sub(r'(profile = "(?!wavetronix).*\n(?:unit.*\n)?)every = ".*"', r'\1every = "1s"', text)
+    text = re.sub(r'(profile = ".*\n(?:unit.*\n)?)every = ".*"', r'\1every = "1s"', text)
     personal = ", ".join(f'"{name}"' for name, row in site["device"].items() if row.get("personal"))
     text += extra + SINK.format(folder=folder, personal=personal)
     (folder / "state").mkdir()

@@ -49,7 +49,7 @@ def test_every_switch_exists_and_belongs_to_a_row():
     assert used - KNOWN == set()
     assert all(catalogue.QUIRKS.values())
     assert all(catalogue.FAULTS.values())
-    told = {"heal", "values", "leap", "broker", "database", "quirk", "unmute", "vacate"}  # part of no row
+    told = {"heal", "values", "leap", "broker", "database", "quirk", "unmute", "vacate", "mode_a"}  # part of no row
     assert {*faults.NAMES, *quirks.NAMES, *plugs.ACTS, *control._ORDERS} - used - told == set()
 
 
@@ -94,6 +94,11 @@ def test_a_quirk_shows_and_makes_no_reader_believe_what_was_not_said(quirk):
 def usual(name):
     """What the healthy device sends to the same reader."""
     return (registers if load(name).speaks == "modbus" else stream)(name, [])
+
+
+def test_a_meter_of_mode_a_is_read_without_an_acknowledgement():
+    samples, said, reader = sim_bench.ask("iec62056-21", polls=3, every_s=5.0, quirks=["mode_a"])
+    assert len(samples) == len(said) == len(reader.tape) == 3
 
 
 def stream(name, with_quirks):

@@ -50,7 +50,7 @@ def test_what_is_unsealed_is_what_was_sealed(entries):
 
 @given(st.binary(max_size=200))
 def test_a_foreign_blob_is_refused(blob):
-    with pytest.raises(ValueError):  # noqa: PT011 - of whatever it stumbles over
+    with pytest.raises(ValueError):
         Columns().unseal(blob)
 
 

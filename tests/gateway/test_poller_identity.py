@@ -112,9 +112,9 @@ class KeepingServer:
 
     async def talk(self, reader, writer):
         writer.write(b"old" * 200)
-        await asyncio.sleep(0.8)
-        writer.write(b"!")
-        await reader.read()
+        while not reader.at_eof() and not writer.is_closing():
+            await asyncio.sleep(0.8)
+            writer.write(b"!")
         writer.close()
 
 

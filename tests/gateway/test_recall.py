@@ -241,10 +241,11 @@ def test_windows_that_began_before_what_is_left_of_the_journal_are_never_amended
     run.remember()
     assert run.recall.readings < 3 * 360  # not the whole journal again
     run.take(Reading(one, T0 + 4 * HOUR - 300_000, 0, (7.0,), (0,)))  # a minute that is there, of an hour that is not
+    run.take(Reading(one, T0 + HOUR + 5000, 0, (7.0,), (0,)))  # long over
     run.at(T0 + 5 * HOUR + 5000)
     run.pipeline.tick()
-    assert not [r for r in run.records if r.rev]
-    assert run.windows.too_late == 1
+    assert not [r for r in run.records if r.rev or (r.t_ms < T0 + 4 * HOUR - 300_000 and r.stream != "raw")]
+    assert run.windows.too_late == 2
 
 
 def test_a_window_whose_readings_are_partly_gone_is_not_amended():

@@ -159,3 +159,19 @@ def test_backfill_stays_within_its_rate_and_live_goes_first():
 
     virtual_time.run(bench.during(act))
     assert sorted(bench.seqs()) == list(range(1, 3002))
+
+
+def test_what_does_not_work_as_it_should_is_told_while_the_sink_is_up():
+    bench = Bench()
+    bench.sink.warning = lambda: "it cannot amend"
+    bench.sink.answer = lambda record: (Fate.UNHEARD if record.seq == 1 else Fate.DELIVERED, "")
+
+    async def act():
+        assert "warning" not in bench.shipper.report()
+        await asyncio.sleep(1.0)
+        assert bench.shipper.report()["warning"] == "it cannot amend"
+        bench.append(2)
+        await asyncio.sleep(1.0)
+        assert "it cannot amend; 1 records" in bench.shipper.report()["warning"]
+
+    virtual_time.run(bench.during(act))

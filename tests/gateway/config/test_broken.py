@@ -10,7 +10,7 @@ from gateway.catalogue.table import spoken
 from gateway.config.load import ConfigError, load
 
 WARNINGS = {"CG-CFG-29", "CG-CFG-31", "CG-CFG-38", "CG-CFG-39", "CG-CFG-40", "CG-CFG-51", "CG-CFG-52", "CG-CFG-58"}
-WARNINGS |= {"CG-CFG-61", "CG-CFG-55", "CG-CFG-57", "CG-CFG-64", "CG-CFG-66"}
+WARNINGS |= {"CG-CFG-55", "CG-CFG-57", "CG-CFG-64", "CG-CFG-66"}
 
 
 @pytest.fixture

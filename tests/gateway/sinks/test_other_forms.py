@@ -4,7 +4,9 @@ import asyncio
 import csv
 import io
 import json
+import os
 import re
+import threading
 from math import inf, isfinite, nan
 
 import pytest
@@ -122,3 +124,35 @@ def test_the_exposition_shows_the_newest_and_forgets_what_failed(tmp_path):
     assert f"citygate_pm2_5{{{labels}}}" not in found
     assert found[f"citygate_pm10{{{labels}}}"] == 20.0
     assert [each.name for each in tmp_path.iterdir()] == ["citygate.prom"]
+
+
+def test_a_write_that_is_given_up_ends_before_its_file_is_closed(tmp_path, monkeypatch):
+    """A cancelled send leaves its thread writing: closing waits for it, or the descriptor would be another file's."""
+    started, go_on, order = threading.Event(), threading.Event(), []
+    original_sync, original_close = os.fdatasync, os.close
+
+    def slow_sync(fd):
+        started.set()
+        go_on.wait(10)
+        original_sync(fd)
+        order.append("written")
+
+    async def story():
+        sink = make_sink("archive", options("file", path=str(tmp_path / "out")), site=SITE)
+        await sink.open(Book())
+        fd = sink._fd
+        monkeypatch.setattr(os, "fdatasync", slow_sync)
+        monkeypatch.setattr(
+            os, "close", lambda one: (order.append("closed") if one == fd else None, original_close(one))
+        )
+        sending = asyncio.create_task(sink.send(parcels([raw(1)])))
+        await asyncio.to_thread(started.wait, 10)
+        sending.cancel()
+        await asyncio.gather(sending, return_exceptions=True)
+        closing = asyncio.create_task(sink.close())
+        await asyncio.sleep(0)
+        go_on.set()
+        await closing
+
+    asyncio.run(story())
+    assert order == ["written", "closed"]

@@ -18,9 +18,10 @@ from firmware_sims.framing import RTU
 from firmware_sims.lines import TcpUnits
 from firmware_sims.single import DEVICES
 from gateway.catalogue import entry
+from gateway.cli.quality import missing, of_stream
 from gateway.technician import neighbours
 from gateway.technician.burst import burst, faults
-from gateway.technician.values import doubts
+from gateway.technician.values import causes, doubts
 
 LINE = line("9600 8N1")
 ASKED = build(3, "input", address=0, count=40)
@@ -185,11 +186,22 @@ def test_word_order_and_shift_are_recognised(name):
 
 
 def test_a_lane_that_sends_nothing_is_told():
-    from gateway.cli.quality import missing
-
     told = missing([{"device": "radar-lane1"}], ["radar-lane1", "radar-lane2"], device="radar")
     assert [(fault.code, fault.seen) for fault in told] == [(BYTES["missing"], "radar-lane2")]
     assert missing([], ["radar-lane1"], device="radar") == []
+
+
+@pytest.mark.parametrize(
+    ("heard", "codes"),
+    [
+        ({}, []), ({"frames": 3, "rejected": 0, "junk_bytes": 9}, []),
+        ({"frames": 0, "rejected": 0, "junk_bytes": 0}, ["CG-BUS-15"]),
+        ({"frames": 0, "rejected": 0, "junk_bytes": 64}, ["CG-LNK-18"]),
+        ({"frames": 1, "rejected": 3, "junk_bytes": 0}, ["CG-LNK-18"]),
+    ],
+)  # fmt: skip
+def test_what_a_talking_sensor_sent_is_told(heard, codes):
+    assert [fault.code for fault in of_stream(heard, device="air", endpoint="/dev/x")] == codes
 
 
 @pytest.mark.parametrize("fault", ["bad_checksum"])
@@ -207,3 +219,15 @@ def test_read_on_a_real_pty_tells_it(capsys, tmp_path, cg_device, fault):
     assert f"error[{BYTES[fault]}]" in shown.err
     assert "100.0 % failed" in shown.out
     shutil.rmtree(tmp_path / "state")
+
+
+def test_what_only_follows_from_a_cause_is_left_out():
+    from gateway.catalogue import Fault as Told
+
+    def left(*codes, warning=False):
+        first, *rest = codes
+        return [fault.code for fault in causes([Told(first, warning=warning), *map(Told, rest)])]
+
+    assert left("CG-DEV-05", "CG-VAL-05", "CG-VAL-12", "CG-VAL-10") == ["CG-DEV-05", "CG-VAL-10"]
+    assert left("CG-LNK-02", "CG-VAL-07") == ["CG-LNK-02"]
+    assert left("CG-BUS-08", "CG-VAL-07", warning=True) == ["CG-BUS-08", "CG-VAL-07"]
