@@ -74,7 +74,8 @@ class Audit:
             first_ms, end_ms = max(start_ms, self._within[0]), min(end_ms, self._within[1])
             rows = [Row(row.t_ms, 0, row.fields) if self._reader.overwrites else row for row in kept.values()]
             tally = self.verdict.tallies.setdefault(key, Tally(key))
-            found = compare(tally, rows, self._reader.rows(key, first_ms=first_ms, end_ms=end_ms), tolerance=self._reader.tolerance)
+            held = self._reader.rows(key, first_ms=first_ms, end_ms=end_ms)
+            found = compare(tally, rows, found=held, tolerance=self._reader.tolerance)
             self.verdict.findings += len(found)
             for finding in found:
                 self._tell(finding)

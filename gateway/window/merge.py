@@ -29,9 +29,8 @@ def merge(layout: Layout, parts: Sequence[Piece]) -> Piece:
     counters, columns = len(layout.counter), np.arange(len(layout.running))
     newest = latest(lasts)
     before, before_ms = lasts[newest, columns][:-1], last_times[newest, columns][:-1]
-    broken, turned = layout.registers.falls(
-        before[:, :counters], firsts[1:, :counters], elapsed_ms=(first_times[1:] - before_ms)[:, :counters]
-    )
+    elapsed_ms = (first_times[1:] - before_ms)[:, :counters]
+    broken, turned = layout.registers.falls(before[:, :counters], firsts[1:, :counters], elapsed_ms=elapsed_ms)
     head = (~np.isnan(firsts)).argmax(axis=0)
     lows, highs = np.array([part.low for part in parts]), np.array([part.high for part in parts])
     low, high = np.fmin.reduce(lows), np.fmax.reduce(highs)

@@ -110,12 +110,24 @@ def test_a_short_silence_asks_nobody_who_he_is():
 class KeepingServer:
     """A device server: hands over what it kept at once, then one fresh byte each second."""
 
+    def __init__(self):
+        self.gone = asyncio.Event()
+
     async def talk(self, reader, writer):
         writer.write(b"old" * 200)
-        while not reader.at_eof() and not writer.is_closing():
-            await asyncio.sleep(0.8)
-            writer.write(b"!")
-        writer.close()
+        try:
+            while True:
+                try:
+                    async with asyncio.timeout(0.8):
+                        await reader.read()
+                    break
+                except TimeoutError:
+                    writer.write(b"!")
+        except ConnectionError:
+            pass
+        finally:
+            writer.close()
+            self.gone.set()
 
 
 class Speaker:
@@ -130,7 +142,8 @@ class Speaker:
 def test_what_a_device_server_kept_is_not_taken_for_new():
     async def scenario():
         got = []
-        async with await asyncio.start_server(KeepingServer().talk, "127.0.0.1", 0) as server:
+        kept = KeepingServer()
+        async with await asyncio.start_server(kept.talk, "127.0.0.1", 0) as server:
             link = TcpLink("127.0.0.1", server.sockets[0].getsockname()[1])
             station = Station("pm", 1.0, {"": series("pm")}, Speaker())
             take = lambda one, sample: got.append(sample)
@@ -141,6 +154,7 @@ def test_what_a_device_server_kept_is_not_taken_for_new():
                     await asyncio.sleep(0.02)
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+            await kept.gone.wait()
         return got
 
     assert asyncio.run(scenario())[0].values[0] == 1.0

@@ -17,6 +17,7 @@ from drivers.sample import Code
 from gateway.calibration import Curve
 from gateway.config import Calibration, Config
 from gateway.config.options import names
+from gateway.fitting import judged
 from gateway.inventory import described, inventory
 from gateway.quality import Judge, Overrides, Thresholds, option_names
 from gateway.reading import Reading, Series
@@ -291,3 +292,16 @@ def test_from_the_config_to_the_meta():
     for raw in range(500):
         true = round(curve.true(float(raw)), digits["pm2_5"])
         assert round(curve.raw(true), plain["pm2_5"]) == raw
+
+
+def test_the_profiles_thresholds_hold_until_the_device_overrules_them():
+    def stuck_after(hours, **options):
+        device = {"bus": "b", "profile": "plantower-pms5003", "options": options}
+        site = {"schema": 1, "gateway": {"id": "g", "city": "khon-kaen"}, "device": {"pm": device}}
+        (item,) = inventory(msgspec.convert(site, Config))
+        one, judge = item.series[""], judged([item], zone=ZONE, warmup=False)
+        found = [judge.judge(reading(one, [5.0] * len(one.points), None, t_s)) for t_s in (0.0, hours * 3600.0)]
+        return dict(zip((p.name for p in one.points), found[-1].codes, strict=True))["pm2_5"]
+
+    assert [stuck_after(5.9), stuck_after(6.1)] == [0, Code.STUCK]
+    assert [stuck_after(6.1, pm2_5_stuck_s=36_000.0), stuck_after(0.1, pm2_5_stuck_s=60.0)] == [0, Code.STUCK]
