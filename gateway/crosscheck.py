@@ -19,7 +19,7 @@ ADDITIVE: Final = ("power_active", "power_reactive", "energy_import", "energy_ex
 CLASSES: Final = tuple(f"vehicle_count_c{number}" for number in range(1, 9))
 
 
-def mark(codes: list[int], index: int, code: int) -> None:
+def mark(codes: list[int], index: int, *, code: int) -> None:
     """Raise a code; the worst stands."""
     codes[index] = max(codes[index], code)
 
@@ -50,8 +50,8 @@ def _nested(small: int, large: int) -> Check:
 
     def check(reading: Reading, codes: list[int]) -> None:
         if reading.values[small] > reading.values[large] and max(codes[small], codes[large]) < FIRST_BAD:
-            mark(codes, small, Code.SUSPECT)
-            mark(codes, large, Code.SUSPECT)
+            mark(codes, small, code=Code.SUSPECT)
+            mark(codes, large, code=Code.SUSPECT)
 
     return check
 
@@ -65,7 +65,7 @@ def _powered(columns: list[int], share: float) -> Check:
         volts, amperes, factor, watts = (reading.values[column] for column in columns)
         if abs(abs(volts * amperes * factor) - abs(watts)) > share * abs(volts * amperes):
             for column in columns:
-                mark(codes, column, Code.SUSPECT)
+                mark(codes, column, code=Code.SUSPECT)
 
     return check
 
@@ -83,7 +83,7 @@ def _total(columns: list[int], share: float, *, at_most: bool) -> Check:
         away = sum(parts) - total if at_most else abs(sum(parts) - total)
         if away > share * max(abs(total), *map(abs, parts)):
             for column in columns:
-                mark(codes, column, Code.SUSPECT)
+                mark(codes, column, code=Code.SUSPECT)
 
     return check
 
@@ -115,6 +115,6 @@ class Leap:
                 if value - last[place] > least:  # false for the first, which follows NaN
                     elapsed_s = (t_ms - self._then_ms[place]) / 1000
                     if value - last[place] > ceiling(per_s, elapsed_s):
-                        mark(codes, index, Code.JUMP)
+                        mark(codes, index, code=Code.JUMP)
                 last[place] = value
                 self._then_ms[place] = t_ms

@@ -170,7 +170,7 @@ class _SeriesJudge:
             raw = values[index]
             values[index] = true = round(curve.true(raw), self._step[index])
             if curve.doubted(raw, reading.t_ms) or not self._lows[index] <= true <= self._highs[index]:
-                mark(codes, index, Code.CALIBRATION)
+                mark(codes, index, code=Code.CALIBRATION)
         return tuple(values)
 
 
@@ -201,7 +201,7 @@ class _Stuck:
         if value != self._value:
             self._value, self._since_ns = value, reading.t_mono_ns
         elif reading.t_mono_ns - self._since_ns > self._limit_ns:
-            mark(codes, self._index, Code.STUCK)
+            mark(codes, self._index, code=Code.STUCK)
 
 
 class _Jump:
@@ -219,7 +219,7 @@ class _Jump:
         if self._last is not None and t_ns > self._last[1]:
             rate = abs(value - self._last[0]) / ((t_ns - self._last[1]) / 1e9)
             if rate > self._limit:
-                mark(codes, self._index, Code.JUMP)
+                mark(codes, self._index, code=Code.JUMP)
         self._last = value, t_ns
 
 
@@ -239,7 +239,7 @@ class _Spike:
             return
         value = reading.values[self._index]
         if len(self._last) >= 3 and abs(value - median(self._last)) > self._limit:
-            mark(codes, self._index, Code.JUMP)
+            mark(codes, self._index, code=Code.JUMP)
         self._last.append(value)
 
 
@@ -261,4 +261,4 @@ class _Warmup:
         self._last_ns = t_ns
         if t_ns - self._since_ns < self._limit_ns:
             for index in range(len(codes)):
-                mark(codes, index, Code.WARMUP)
+                mark(codes, index, code=Code.WARMUP)

@@ -96,8 +96,10 @@ def _zone(zone: int, tables: dict[int, tuple[int, ...]], head: bytes) -> Facts:
         kind: values[zone] if values[zone] <= LIMITS.get(kind, 0xFE00) else None for kind, values in tables.items()
     }
     fields: dict[str, Value] = {"zone": zone + 1, "period_s": int.from_bytes(head[13:15]), "supply_v": head[15] / 10}
-    fields |= {name: value[kind] for kind, name in NAMES.items() if kind in value}
     volume = value.get(VOLUME)
+    for kind, name in NAMES.items():
+        if kind in value:  # no vehicle, no time between vehicles
+            fields[name] = value[kind] if volume or kind == OCCUPANCY else None
     if VOLUME in value:
         fields["volume"] = volume
     for kind, name in ((SPEED, "speed"), (SPEED_P85, "speed_p85")):

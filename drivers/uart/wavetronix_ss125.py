@@ -106,9 +106,11 @@ def _interval(body: bytes) -> Facts:
         "volume": int.from_bytes(body[17:20]),
         "occupancy_percent": None if occupancy >= OCCUPANCY_ERRORS else occupancy / 256,
         "speed_p85": fixed24(body[34:37]),
-        "headway_ms": int.from_bytes(body[37:40]),
-        "gap_ms": int.from_bytes(body[40:43]),
+        "headway_ms": None,
+        "gap_ms": None,
     }
+    if fields["volume"]:  # no vehicle: the sensor's zeros are no times
+        fields |= {"headway_ms": int.from_bytes(body[37:40]), "gap_ms": int.from_bytes(body[40:43])}
     fields |= {f"volume_c{k + 1}": int.from_bytes(body[22 + 3 * k : 25 + 3 * k]) for k in range(4)}
     part = f"lane{packet + 1}" if packet < lanes else f"approach{packet - lanes + 1}"
     return Facts(fields, part=part, once=body[3:14].hex())

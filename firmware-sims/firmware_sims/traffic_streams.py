@@ -118,12 +118,16 @@ def _g4_statistics(lanes: tuple[Lane, ...], stream: Stream, match: re.Match[byte
         for kind, value in zip(tables, row.values(), strict=True):
             tables[kind].append(value)
         scale = {"occupancy": 0.1, "gap": 0.1, "headway": 0.1}
-        values = {key: value * scale.get(key, 1.0) for key, value in row.items() if seen or "speed" not in key}
+        told = row.items() if seen else [(key, row[key]) for key in row if key not in _NEEDS_A_VEHICLE]
+        values = {key: value * scale.get(key, 1.0) for key, value in told}
         values["vehicle_count_c1"] = values["vehicle_count"] - sum(values[f"vehicle_count_c{k}"] for k in (2, 3, 4))
         said[f"lane{n}"] = values
     frames = [g4_frame(0x80, head, unit=stream.unit)]
     frames += [g4_frame(kind, struct.pack(f">{len(row)}H", *row), unit=stream.unit) for kind, row in tables.items()]
     return b"".join([*frames, g4_frame(0x81, b"\0", unit=stream.unit)]), said
+
+
+_NEEDS_A_VEHICLE = frozenset({"speed", "speed_p85", "gap", "headway"})
 
 
 def _g4_zone(seen: list[Vehicle]) -> dict[str, int]:

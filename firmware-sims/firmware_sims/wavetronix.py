@@ -225,7 +225,8 @@ class SS125:
             {"occupancy": occupancy / 256} if occupancy_raw < _ERRORS else {}
         )
         said |= {f"vehicle_count_c{k + 1}": float(count) for k, count in enumerate(classes)}
-        said |= {"headway": headway_ms / 1000, "gap": max(gap_ms, 0) / 1000}
+        if seen:
+            said |= {"headway": headway_ms / 1000, "gap": max(gap_ms, 0) / 1000}
         if speeds:
             said |= {"speed": _number(mean) * speed, "speed_p85": _number(fast) * speed}
         return data, said
