@@ -118,8 +118,7 @@ def _g4_statistics(lanes: tuple[Lane, ...], stream: Stream, match: re.Match[byte
         for kind, value in zip(tables, row.values(), strict=True):
             tables[kind].append(value)
         scale = {"occupancy": 0.1, "gap": 0.1, "headway": 0.1}
-        told = row.items() if seen else [(key, row[key]) for key in row if key not in _NEEDS_A_VEHICLE]
-        values = {key: value * scale.get(key, 1.0) for key, value in told}
+        values = {k: v * scale.get(k, 1.0) for k, v in row.items() if seen or k not in _NEEDS_A_VEHICLE}
         values["vehicle_count_c1"] = values["vehicle_count"] - sum(values[f"vehicle_count_c{k}"] for k in (2, 3, 4))
         said[f"lane{n}"] = values
     frames = [g4_frame(0x80, head, unit=stream.unit)]
@@ -159,8 +158,13 @@ def _g4_event(lanes: tuple[Lane, ...], stream: Stream, now_s: float) -> Told:
             + b"\0"
         )
         data = g4_frame(0x5E, body, unit=stream.unit)
-        values = {"speed": float(speed), "length": length / 10, "vehicle_class": float(seen.klass)}
-        said = {f"lane{seen.lane}": values | {"duration": dwell / 1000}}
+        values = {
+            "speed": float(speed),
+            "length": length / 10,
+            "vehicle_class": float(seen.klass),
+            "duration": dwell / 1000,
+        }
+        said = {f"lane{seen.lane}": values}
     return data or g4_frame(0x5F, b"", unit=stream.unit), said
 
 
