@@ -158,13 +158,8 @@ def _g4_event(lanes: tuple[Lane, ...], stream: Stream, now_s: float) -> Told:
             + b"\0"
         )
         data = g4_frame(0x5E, body, unit=stream.unit)
-        values = {
-            "speed": float(speed),
-            "length": length / 10,
-            "vehicle_class": float(seen.klass),
-            "duration": dwell / 1000,
-        }
-        said = {f"lane{seen.lane}": values}
+        values = {"speed": float(speed), "length": length / 10, "vehicle_class": float(seen.klass)}
+        said = {f"lane{seen.lane}": values | {"duration": dwell / 1000}}
     return data or g4_frame(0x5F, b"", unit=stream.unit), said
 
 
