@@ -18,6 +18,7 @@ ROUGH_S: Final = 0.05  # beyond twice the usual: what may push the others withou
 ROOM: Final = 0.7  # of the shortest period, for the places of all devices: polls begin a quarter behind its start
 MARGIN: Final = 1.1
 MARGIN_S: Final = 0.002
+QUICK_S: Final = 0.005  # polls below it (TCP) simply run one behind another: a sleep between them costs more than it steadies
 GUARD_S: Final = 0.03  # before the end of the slack
 EXPIRES: Final = 0.9  # of its period after which a silent device's poll fails without having been asked
 FORCED_PERIODS: Final = 30.0
@@ -88,12 +89,17 @@ def roughs(stations: Sequence[Station]) -> frozenset[str]:
 
 
 def lay_out(stations: Sequence[Station]) -> None:
-    """Give each device its own place in the period, of the length that its polls usually take; the rough ones last."""
+    """Give each device its own place in the period, of the length that its polls usually take; the rough ones last.
+
+    Where all polls are quick they share one place.
+    """
     rough = roughs(stations)
     ordered = sorted(stations, key=lambda one: (one.id in rough, one.period_s))
     room_s = ROOM * min((one.period_s for one in ordered), default=0.0)
     wanted_s = sum(MARGIN * one.need_s + MARGIN_S for one in ordered if one.id not in rough)
     scale = min(1.0, room_s / wanted_s) if wanted_s else 1.0
+    if all(one.need_s < QUICK_S for one in ordered if one.id not in rough):
+        scale = 0.0
     at_s = 0.0
     for station in ordered:
         station.due_s += at_s - station.offset_s

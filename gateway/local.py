@@ -17,6 +17,7 @@ from typing import Any, Final
 import msgspec
 
 LINE_MAX: Final = 65536
+CLOSE_S: Final = 1.0  # a question in work may end until then
 CLIENTS_MAX: Final = 32
 BEHIND_MAX: Final = 1000
 _encode = msgspec.json.Encoder().encode
@@ -32,7 +33,7 @@ class LocalSocket:
         self._snapshot = snapshot
         self._answer = answer
         self._subscribers: dict[_Subscriber, None] = {}
-        self._clients = 0
+        self._clients: dict[asyncio.Task[None] | None, asyncio.StreamWriter] = {}
         self._server: asyncio.AbstractServer | None = None
 
     async def open(self) -> None:
@@ -50,6 +51,10 @@ class LocalSocket:
             self._server.close()
             for subscriber in list(self._subscribers):
                 subscriber.stop()
+            for writer in list(self._clients.values()):
+                writer.close()  # its reader sees the end, and its task ends by itself
+            if tasks := [task for task in self._clients if task is not None]:
+                await asyncio.wait(tasks, timeout=CLOSE_S)
             self.path.unlink(missing_ok=True)
 
     @property
@@ -64,9 +69,10 @@ class LocalSocket:
             subscriber.put(data)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._clients += 1
+        task = asyncio.current_task()
+        self._clients[task] = writer
         try:
-            if self._clients > CLIENTS_MAX:
+            if len(self._clients) > CLIENTS_MAX:
                 writer.write(_encode(_refusal("CG-SYS-03", "too many clients on the local socket")) + b"\n")
                 return
             while line := await reader.readline():
@@ -75,7 +81,7 @@ class LocalSocket:
         except (ConnectionError, ValueError):
             pass  # the client went away, or sent a line longer than LINE_MAX: its connection ends here
         finally:
-            self._clients -= 1
+            del self._clients[task]
             writer.close()
 
     async def _one(self, line: bytes, writer: asyncio.StreamWriter) -> None:

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final, TypeVar
 
 from gateway.config import Sink as Options
 from gateway.sinks import UNFIT, Fate, Parcel, Settle, SinkDown, Site
@@ -45,7 +45,7 @@ class Codes:
     tls: str
 
 
-Work: TypeAlias = Callable[[Poster], Answer]
+_T = TypeVar("_T")
 
 
 class HttpSink:
@@ -199,8 +199,8 @@ class HttpSink:
             self._room.set()
         self._settle(position, fate, reason)
 
-    async def ask(self, work: Work) -> Answer:
-        """One request in the sink's own thread. Raises `SinkDown` where no answer comes."""
+    async def ask(self, work: Callable[[Poster], _T]) -> _T:
+        """Some requests in the sink's own thread. Raises `SinkDown` where no answer comes."""
         if self._poster is None or self._thread is None:
             raise SinkDown("not connected", code=self.codes.away)
         try:

@@ -1,31 +1,35 @@
 """InfluxDB sink (also VictoriaMetrics): batches of line protocol over HTTP (contracts.md, "InfluxDB").
 
-Only 204 is success: a captive portal says 200, InfluxDB 1.x says 200 with an error. Sending a line again is harmless:
-same series and time is the same point.
+Only 204 is success: a captive portal says 200, InfluxDB 1.x says 200 with an error. Sending a line again is harmless
+where the server overwrites a point that comes again; `influx_probe` finds out whether it does.
 """
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import contextlib
 import zlib
 from collections.abc import Sequence
 from typing import Final
 from urllib.parse import urlencode
 
 from gateway.config import Sink as Options
-from gateway.sinks import Fate, Parcel, Site
+from gateway.sinks import Fate, Parcel, SinkDown, Site
 from gateway.sinks.credentials import Credentials, Files
 from gateway.sinks.http_sink import Codes, HttpSink, Line
 from gateway.sinks.http_write import Answer, Poster
+from gateway.sinks.influx_probe import LOOKS_S, Conduct, Probe, server_ms
 from gateway.sinks.line_protocol import LineProtocol, line
 
 BATCH_LINES: Final = 2000
 BATCH_BYTES: Final = 1_000_000
 
-# Known by the headers that InfluxDB 1.x and 2.x put on every answer; whatever does not call itself InfluxDB
-# (VictoriaMetrics) keeps both values of one time, and a reader could not tell which is right.
 NO_AMENDMENTS: Final = (
     "this server does not overwrite points, so it cannot take amended records (rev_tag = true sends them as own series)"
+)
+DOUBLES: Final = (
+    "this server keeps twice what is sent twice (VictoriaMetrics: start it with -dedup.minScrapeInterval=1ms)"
 )
 
 
@@ -38,7 +42,9 @@ class InfluxSink(HttpSink):
         super().__init__(name, config=config, site=site, files=files)
         self._encoder = LineProtocol(site, points=config.points, rev_tag=config.rev_tag)
         self._path = _path(config)
-        self._overwrites = True
+        self._conduct = Conduct()
+        self._guess = True
+        self._looking: asyncio.Task[None] | None = None
 
     def headers(self, card: Credentials) -> dict[str, str]:
         """Plain text, and the credentials as the API wants them."""
@@ -55,7 +61,44 @@ class InfluxSink(HttpSink):
         answer = await self.post([Line(-1, canary)])
         if answer.status != 204:
             raise self.refused(answer)
-        self._overwrites = self.config.api == "v3" or any(name.startswith("x-influxdb-") for name in answer.headers)
+        itself = any(name.startswith("x-influxdb-") for name in answer.headers)
+        self._guess = self.config.api == "v3" or (itself and "x-server-hostname" not in answer.headers)
+        await self._probe(server_ms(answer))
+
+    async def _probe(self, t_ms: int | None) -> None:
+        """Write the probe and look once; where it does not show yet, look again beside the posting."""
+        self._conduct = Conduct()
+        if t_ms is None:
+            return
+        probe = Probe(self.site, t_ms=t_ms, database=self.config.database or self.config.bucket or "")
+        for text in probe.lines():
+            answer = await self.post([Line(-1, text)])
+            if answer.status != 204:
+                raise self.refused(answer)
+        self._conduct = await self.ask(probe.look)
+        if self._conduct.overwrites is not None and self._conduct.doubles is None:
+            self._looking = asyncio.create_task(self._look(probe), name=f"ship:{self.name}:probe")
+
+    async def _look(self, probe: Probe) -> None:
+        with contextlib.suppress(SinkDown):  # the posting finds that too
+            for wait_s in LOOKS_S:
+                await asyncio.sleep(wait_s)
+                self._conduct = await self.ask(probe.look)
+                if self._conduct.doubles is not None:
+                    return
+
+    async def close(self) -> None:
+        """Stop looking and posting."""
+        looking, self._looking = self._looking, None
+        if looking is not None:
+            looking.cancel()
+            await asyncio.wait({looking})
+        await super().close()
+
+    @property
+    def _overwrites(self) -> bool:
+        """Whether a point that comes again replaces the first: as read back, else by what the server says it is."""
+        return self._guess if self._conduct.overwrites is None else self._conduct.overwrites
 
     def encode(self, parcel: Parcel) -> Line:
         """The record as a line; one with `rev` only where the server overwrites, or as a series of its own."""
@@ -88,8 +131,11 @@ class InfluxSink(HttpSink):
         return [(Fate.DELIVERED, "")] * len(part) if answer.status == 204 else None
 
     def warning(self) -> str:
-        """That amended records cannot be taken, where that is so."""
-        return "" if self._overwrites or self.down() is not None else NO_AMENDMENTS
+        """That amended records cannot be taken, and that points are kept twice, where that is so."""
+        if self.down() is not None:
+            return ""
+        amended = "" if self._overwrites or self.config.rev_tag else NO_AMENDMENTS
+        return "; ".join(text for text in (amended, DOUBLES if self._conduct.doubles else "") if text)
 
 
 def _path(config: Options) -> str:

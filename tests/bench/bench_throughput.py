@@ -1,0 +1,196 @@
+"""Throughput: Modbus TCP -> daemon -> MQTT QoS 1 `raw`, journal on; daemon, broker and simulator share one core.
+
+Method: each meter has 60 float32 values, one read a poll, and a TCP bus of its own. The simulator is one process that
+answers from prepared bytes; mosquitto and the daemon are processes of their own; all three are pinned to core 0, this
+process (which listens at QoS 1) to the others. A load is held where for the whole measured time at least 99 % of the
+polls that were planned arrived at the listener and no record is left waiting afterwards. CPU is utime + stime of the
+daemon (/proc/PID/stat). Latency: from the answer's write in the simulator, told in the answer's first value, to the
+message at the listener, both on the machine's monotonic clock.
+"""
+
+import asyncio
+import multiprocessing
+import os
+import struct
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import paho.mqtt.client as mqtt
+from bench_gateway import cpu_s, profile, rss_mb
+from parts import Mosquitto
+
+from gateway.demo.servers import start_daemon
+from gateway.local import ask
+
+VALUES = 60
+SHORT_MS = 20  # the shortest `every`
+WARM_S, MEASURE_S = 6.0, float(os.environ.get("CITYGATE_BENCH_THROUGHPUT_S", "10"))
+LOADS = ((10, 1000), (10, SHORT_MS), (15, SHORT_MS), (20, SHORT_MS), (24, SHORT_MS), (28, SHORT_MS))
+WRAP = 1 << 24  # whole numbers that a float32 holds; the time is told in units of 0.1 ms
+HELD = 0.99
+
+
+def ticks():
+    """Time in units of 0.1 ms, as the first value carries it."""
+    return time.monotonic_ns() // 100_000 % WRAP
+
+
+class Meter(asyncio.Protocol):
+    """Answers every read of 120 registers from prepared bytes behind the time."""
+
+    rest = struct.pack(f">{VALUES - 1}f", *(200.0 + i % 7 for i in range(1, VALUES)))
+
+    def connection_made(self, transport):
+        self.transport = transport
+
+    def data_received(self, data):
+        for at in range(0, len(data) - 11, 12):
+            head = data[at : at + 2] + struct.pack(">HHBBBf", 0, 3 + 4 * VALUES, data[at + 6], 3, 4 * VALUES, ticks())
+            self.transport.write(head + self.rest)
+
+
+def simulate(pipe):
+    """The simulator's process: one port for all meters."""
+
+    async def main():
+        server = await asyncio.get_running_loop().create_server(Meter, "127.0.0.1", 0)
+        pipe.send(server.sockets[0].getsockname()[1])
+        await server.serve_forever()
+
+    asyncio.run(main())
+
+
+def site(folder, *, devices, every_ms, port, broker):
+    text, first = profile()
+    (folder / "etc" / "profiles").mkdir(parents=True)
+    (folder / "state").mkdir()
+    (folder / "etc" / "profiles" / "bench-meter.toml").write_text(text)
+    tables = "".join(
+        f'[bus.plc-{n}]\nkind = "tcp"\nhost = "127.0.0.1"\nport = {port}\n'
+        f'[device.meter-{n}]\nbus = "plc-{n}"\nprofile = "bench-meter"\nunit = 1\nevery = "{every_ms}ms"\n'
+        for n in range(devices)
+    )
+    (folder / "etc" / "gateway.toml").write_text(
+        f'schema = 1\n[gateway]\nid = "bench"\ncity = "khon-kaen"\nstate_dir = "{folder}/state"\n'
+        f'[clock]\ntrust = "system"\n{tables}[sink.broker]\nkind = "mqtt"\nurls = ["{broker}"]\nstreams = ["raw"]\n'
+    )
+    return first
+
+
+class Platform:
+    """The listener: the ages of all messages, in ms."""
+
+    def __init__(self, port, first):
+        self.ages_ms, self._mark = [], f'"{first}":'.encode()
+        self.client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
+        self.client.on_message = self._arrived
+        self.client.on_connect = lambda client, *_: client.subscribe("citygate/+/+/+/raw", qos=1)
+        self.client.connect("127.0.0.1", port)
+        self.client.loop_start()
+
+    def _arrived(self, _client, _data, message):
+        told = message.payload.partition(self._mark)[2].partition(b",")[0]
+        self.ages_ms.append((ticks() - float(told)) % WRAP / 10 if told else float("nan"))
+
+    def close(self):
+        self.client.disconnect()
+        self.client.loop_stop()
+
+
+def waiting(folder):
+    """What the sink has yet to deliver, as the daemon itself says."""
+    snapshot = asyncio.run(ask(folder / "state" / "citygate.sock", {"ask": "snapshot"}, timeout_s=12))
+    return snapshot["sinks"]["broker"]["waiting"]
+
+
+def one(port, *, devices, every_ms, core, others):
+    """One load: its figures."""
+    os.sched_setaffinity(0, {core})  # what is started now inherits it
+    with tempfile.TemporaryDirectory(prefix="citygate-bench-") as name, Mosquitto() as broker:
+        folder = Path(name)
+        first = site(folder, devices=devices, every_ms=every_ms, port=port, broker=broker.url)
+        daemon = start_daemon(folder, folder / "etc" / "gateway.toml")
+        os.sched_setaffinity(0, others)
+        platform = Platform(broker.port, first)
+        pid = daemon.process.pid
+        try:
+            time.sleep(WARM_S)
+            cpu, began = cpu_s(pid), time.monotonic()
+            platform.ages_ms.clear()
+            time.sleep(MEASURE_S)
+            used, passed = cpu_s(pid) - cpu, time.monotonic() - began
+            ages = sorted(platform.ages_ms)
+            left = waiting(folder)
+            rss = rss_mb(pid)
+        finally:
+            daemon.stop()
+            platform.close()
+    planned = devices * 1000 / every_ms * passed
+    share = len(ages) / planned
+    return {
+        "planned_values_per_s": devices * VALUES * 1000 / every_ms,
+        "values_per_s": len(ages) * VALUES / passed,
+        "share": share,
+        "waiting": left,
+        "held": share >= HELD and left <= devices,
+        "cpu_s_per_1000_values": used / (len(ages) * VALUES) * 1000,
+        "cpu_percent_of_a_core": 100 * used / passed,
+        "rss_mb": rss,
+        "p50_ms": ages[len(ages) // 2],
+        "p95_ms": ages[len(ages) * 95 // 100],
+        "load_average": os.getloadavg()[0],
+    }
+
+
+def run():
+    cores = os.sched_getaffinity(0)
+    core = min(cores)
+    context = multiprocessing.get_context("spawn")
+    port_in, port_out = context.Pipe()
+    os.sched_setaffinity(0, {core})
+    simulator = context.Process(target=simulate, args=(port_out,), daemon=True)
+    simulator.start()
+    port = port_in.recv()
+    loads = []
+    print("planned/s  values/s   share waiting  CPU s/1000  daemon %  p50 ms  p95 ms  held")
+    try:
+        for devices, every_ms in LOADS:
+            row = one(port, devices=devices, every_ms=every_ms, core=core, others=cores - {core} or cores)
+            loads.append(row)
+            print(
+                f"{row['planned_values_per_s']:9.0f} {row['values_per_s']:9.0f} {row['share']:7.3f} {row['waiting']:7}"
+                f"  {row['cpu_s_per_1000_values']:10.5f} {row['cpu_percent_of_a_core']:9.1f} {row['p50_ms']:7.1f}"
+                f" {row['p95_ms']:7.1f}  {'yes' if row['held'] else 'no'}",
+                flush=True,
+            )
+            if not row["held"]:
+                break
+    finally:
+        os.sched_setaffinity(0, cores)
+        simulator.terminate()
+        simulator.join()
+    slow, held = loads[0], [row for row in loads if row["held"]]
+    top = max(held or loads, key=lambda row: row["values_per_s"])
+    figures = {
+        "held_values_per_s": top["values_per_s"] if held else 0.0,
+        "cpu_s_per_1000_values_at_600": slow["cpu_s_per_1000_values"],
+        "cpu_s_per_1000_values_at_the_top": top["cpu_s_per_1000_values"],
+        "raw_p50_ms_at_600": slow["p50_ms"],
+        "raw_p95_ms_at_600": slow["p95_ms"],
+        "raw_p50_ms_at_the_top": top["p50_ms"],
+        "raw_p95_ms_at_the_top": top["p95_ms"],
+        "rss_mb_at_the_top": top["rss_mb"],
+        "load_average": os.getloadavg()[0],
+    }
+    goals = {"held_values_per_s": ">= 30000, stretch 72000", "cpu_s_per_1000_values_at_600": "<= 0.016",
+             "cpu_s_per_1000_values_at_the_top": "<= 0.005", "raw_p50_ms_at_600": "<= 5",
+             "raw_p95_ms_at_600": "<= 20"}  # fmt: skip
+    for key, figure in figures.items():
+        print(f"{key:34} {figure:12.4f}   {goals.get(key, '')}")
+    return figures | {"loads": loads}
+
+
+if __name__ == "__main__":
+    sys.exit(not run())
