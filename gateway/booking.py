@@ -9,12 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from gateway.codec import EVENT, RAW, WINDOW, Codec, UnknownSchema
+from gateway.codec import EVENT, RAW, WINDOW, Codec, UnknownSchema, deferred
 from gateway.journal import Journal
 from gateway.ledger import Filter, Ledger
 from gateway.record import Record
 
 COUNT_BYTES = 1 << 18  # read at once while counting
+
+
+def defers(record: Record) -> bool:
+    """Whether the record waits while the budget is spent; as `gateway.codec.deferred` tells of an entry."""
+    return record.stream == "raw" or record.rev > 0
 
 
 class Booking:
@@ -50,7 +55,7 @@ class Booking:
         Without `finish` its place is not booked: of a thinned segment these would be thousands of ranges. Whoever
         reads past it will find it gone.
         """
-        if self.ledger.settled(position):
+        if self.ledger.settled(position, deferred=record is None or defers(record)):
             return False
         self.unsettled.pop(position, None)
         self._parked.pop(position, None)
@@ -67,7 +72,8 @@ class Booking:
             for position in [p for p in (*self.unsettled, *self._parked) if first <= p < end]:
                 self.unsettled.pop(position, None)
                 self._parked.pop(position, None)
-        return replace(self.ledger, done=list(self.ledger.done), upto=self._journal.next)
+        ledger = self.ledger
+        return replace(ledger, done=list(ledger.done), passed=list(ledger.passed), upto=self._journal.next)
 
     def count(self, frozen: Ledger) -> int:
         """Selected records without a fate in a frozen ledger, below its `upto`. Reads all of them; in any thread."""
@@ -111,7 +117,9 @@ class Booking:
         count, at = 0, max(start, self._journal.first)
         while at < end and (entries := self._journal.read(at, limit_bytes=COUNT_BYTES)):
             for entry in entries:
-                if entry.position < end and not ledger.settled(entry.position):
+                if entry.position < end and not ledger.settled(
+                    entry.position, deferred=deferred(entry.kind, entry.payload)
+                ):
                     count += self._wanted(entry.kind, entry.payload) is not None
             at = entries[-1].position + 1
         return count

@@ -186,6 +186,11 @@ def t_ms_of(payload: bytes) -> int:
     return t_ms
 
 
+def deferred(kind: int, payload: bytes) -> bool:
+    """Whether an entry is a raw or an amended record: what waits while a sink's budget is spent."""
+    return kind == RAW or (kind in {WINDOW, EVENT} and bool(_HEAD.unpack_from(payload)[2]))
+
+
 @lru_cache(maxsize=64)
 def _epoch_numbers(epoch: str) -> tuple[int, int]:
     count, random = epoch.split("-")

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import zlib
 from bisect import bisect_right
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -25,7 +26,7 @@ FATES: Final = ("delivered", "unheard", "sent", "dead", "sampled", "dropped")
 
 
 class Filter:
-    """Which records a sink selects, by stream, device, kind and personal data; and how raw is thinned."""
+    """Which records a sink selects, by stream, device, kind, points and personal data; and how raw is thinned."""
 
     def __init__(self, sink: Sink, *, personal: frozenset[str]) -> None:
         self._streams = frozenset(sink.streams)
@@ -33,8 +34,10 @@ class Filter:
         self._kinds = sink.kinds
         self._personal = personal
         self._raw_every_ms = 0 if sink.raw_every is None else round(seconds(sink.raw_every) * 1000)
+        self._points = sink.points
         self._known: dict[tuple[str, str], bool] = {}
         facts = [sorted(sink.streams), sink.devices, sink.kinds, sorted(personal), self._raw_every_ms]
+        facts += [sink.points] if sink.points != ("*",) else []
         self.fingerprint = f"{zlib.crc32(msgspec.msgpack.encode(facts)):08x}"
 
     def selects(self, record: Record) -> bool:
@@ -43,8 +46,15 @@ class Filter:
             return False
         key = record.device, record.kind
         if key not in self._known:
-            self._known[key] = self._device(*key)
+            self._known[key] = self._device(*key) and self._has_points(record)
         return self._known[key]
+
+    def _has_points(self, record: Record) -> bool:
+        """Of a device without any chosen point there is nothing to tell; events are of the whole device."""
+        body = record.body
+        if isinstance(body, Event) or self._points == ("*",):
+            return True
+        return any(_matches(point.name, self._points) for point in body.series.points)
 
     def _device(self, device: str, kind: str) -> bool:
         named = any(pattern == device or device.startswith(pattern + "-") for pattern in self._devices)
@@ -85,6 +95,9 @@ class Ledger:
     `upto` is the journal's next position when the state was marked, `chosen` the fingerprint of the selection then;
     `since` the first position that this sink was ever to have. `unheard` holds the ranges in which records went to a
     broker without a subscriber; of more than MAX_UNHEARD the two nearest become one, which then holds heard ones too.
+    In the ranges of `passed` only deferred records (raw and amended ones) may still wait, all others have their fate:
+    so a spent budget, with raw waiting between delivered windows for weeks, does not make a range per window.
+    `size_bytes` went out ever; `period_bytes` since `period_ms` (UTC ms, the local start of the budget's period).
     """
 
     low: int
@@ -97,18 +110,41 @@ class Ledger:
     since: int = 0
     unheard: list[tuple[int, int]] = field(default_factory=list)
     unheard_open: bool = False
+    passed: list[tuple[int, int]] = field(default_factory=list)
+    period_ms: int = 0
+    period_bytes: int = 0
 
     @property
     def waiting(self) -> int:
         """Selected records without a fate yet; never negative in a committed state."""
         return self.selected - sum(self.counts.values())
 
-    def settled(self, position: int) -> bool:
-        """Whether this position has its fate already."""
-        if position < self.low:
+    def settled(self, position: int, *, deferred: bool = True) -> bool:
+        """Whether this position has its fate already; `deferred` where the record there is raw or amended."""
+        if position < self.low or _inside(self.done, position):
             return True
-        index = bisect_right(self.done, (position, 1 << 62)) - 1
-        return index >= 0 and position < self.done[index][1]
+        return not deferred and _inside(self.passed, position)
+
+    def pass_over(self, first: int, end: int, *, keep: Iterable[tuple[int, int]] = ()) -> None:
+        """In [first, end) only deferred records may still wait, and none of these has its fate: forget its ranges.
+
+        Those that touch `keep` (positions that can not be read, which nobody will ever finish again) stay.
+        """
+        first = max(first, self.low)
+        if first >= end:
+            return
+        kept = tuple(keep)
+        done: list[tuple[int, int]] = []
+        for start, stop in self.done:
+            if stop <= first or start >= end or any(start < last and begin < stop for begin, last in kept):
+                done.append((start, stop))
+            else:
+                done += [(a, b) for a, b in ((start, first), (end, stop)) if a < b]
+        self.done = done
+        self.passed = [pair for pair in self.passed if pair[1] > self.low]
+        if self.passed and first <= self.passed[-1][1]:
+            first = self.passed.pop()[0]
+        self.passed.append((first, end))
 
     def finish(self, first: int, end: int) -> None:
         """All of [first, end) has its fate: grow `low` or the ranges above it."""
@@ -149,8 +185,7 @@ class Ledger:
 
     def was_unheard(self, position: int) -> bool:
         """Whether this position went out unheard, as far as the ranges tell."""
-        index = bisect_right(self.unheard, (position, 1 << 62)) - 1
-        return index >= 0 and position < self.unheard[index][1]
+        return _inside(self.unheard, position)
 
     def heard(self, position: int) -> None:
         """An unheard one was sent again, and this time somebody listened."""
@@ -165,6 +200,7 @@ class Ledger:
         """The state for a journal mark."""
         facts = [1, self.low, self.selected, self.counts, self.done, self.size_bytes, self.upto, self.chosen]
         facts += [self.since, self.unheard, self.unheard_open]
+        facts += [[pair for pair in self.passed if pair[1] > self.low], self.period_ms, self.period_bytes]
         return msgspec.msgpack.encode(facts)
 
     @classmethod
@@ -172,10 +208,19 @@ class Ledger:
         """The state of a journal mark."""
         _version, low, selected, counts, done, size_bytes, upto, chosen, *more = msgspec.msgpack.decode(blob)
         known = dict.fromkeys(FATES, 0) | counts
-        since, unheard, unheard_open = more or (0, [], False)
+        since, unheard, unheard_open, passed, *period = (*more, [], 0, 0) if len(more) == 3 else more or _OLDEST
         return cls(
-            low, selected, known, _ranges(done), size_bytes, upto, chosen, since, _ranges(unheard), unheard_open
+            low, selected, known, _ranges(done), size_bytes, upto, chosen, since, _ranges(unheard), unheard_open,
+            _ranges(passed), *period,
         )  # fmt: skip
+
+
+_OLDEST: Final[tuple[Any, ...]] = (0, [], False, [], 0, 0)  # what marks of before held besides
+
+
+def _inside(ranges: list[tuple[int, int]], position: int) -> bool:
+    index = bisect_right(ranges, (position, 1 << 62)) - 1
+    return index >= 0 and position < ranges[index][1]
 
 
 def _ranges(pairs: list[list[int]]) -> list[tuple[int, int]]:
