@@ -18,9 +18,7 @@ ROUGH_S: Final = 0.05  # beyond twice the usual: what may push the others withou
 ROOM: Final = 0.7  # of the shortest period, for the places of all devices: polls begin a quarter behind its start
 MARGIN: Final = 1.1
 MARGIN_S: Final = 0.002
-QUICK_S: Final = (
-    0.005  # polls below it (TCP) run one behind another: sleeping between them costs more CPU than it helps
-)
+QUICK_S: Final = 0.005  # polls below it (TCP) run one behind another: sleeping between them costs CPU
 GUARD_S: Final = 0.03  # before the end of the slack
 EXPIRES: Final = 0.9  # of its period after which a silent device's poll fails without having been asked
 FORCED_PERIODS: Final = 30.0

@@ -9,6 +9,8 @@ Invariants:
    (`_queued`), or waiting in the journal, where the backlog lane finds it. Whatever leaves memory waits in the journal.
 2. What the sink holds and what is parked are both in its hands: `in_hand` never exceeds its window.
 3. Nothing that has its fate is handed out; an amended record never overtakes the backlog.
+4. While rationed (the budget is spent) only new windows and events are handed out. Raw, amended records and the backlog
+   wait in the journal; the ledger stays as small as ever, since what went out between them is `passed`.
 """
 
 from __future__ import annotations
@@ -17,8 +19,8 @@ from collections import deque
 from dataclasses import replace
 from typing import Final
 
-from gateway.booking import Booking
-from gateway.codec import Codec
+from gateway.booking import Booking, defers
+from gateway.codec import Codec, deferred
 from gateway.journal import Journal
 from gateway.ledger import MAX_RANGES, Filter, Ledger, values_of
 from gateway.record import Record
@@ -29,6 +31,7 @@ NEVER: Final = 1 << 20  # no queue comes near it: LIVE_MAX, the window and a chu
 CHUNK_BYTES: Final = 65536
 FIRST_RATE: Final = 30_000.0  # values/s that an unknown sink is trusted with (design truth 4)
 SHORT_S: Final = 2.0
+RANGES_APART: Final = 32  # while rationed, so many ranges are made before they are `passed`
 
 
 class Lanes(Booking):
@@ -48,6 +51,8 @@ class Lanes(Booking):
         self._open = False
         self._live_from = 0
         self._scan = -1
+        self._rationed = False
+        self._apart = -1  # from here on nothing deferred has gone out, and all else is in memory or has its fate
 
     @property
     def state(self) -> str:
@@ -81,6 +86,8 @@ class Lanes(Booking):
         if self._filter.thinned(record):
             self.ledger.book(position, "sampled")
             self.ledger.finish(position, position + 1)
+        elif self._rationed and (not self._open or defers(record)):
+            self._apart = self._apart if defers(record) else -1
         elif self._open:
             self._enqueue(Parcel(position, record))
 
@@ -94,19 +101,50 @@ class Lanes(Booking):
 
     def begin(self) -> None:
         """A connection stands, or memory was given up: a short backlog first, a long one beside live."""
-        self._empty()
+        self._give_up()
         self._scan = self.ledger.low
         short = self.ledger.waiting * self.values_per_record <= SHORT_S * self.rate
-        self._open = not short and len(self.ledger.done) < MAX_RANGES
+        self._open = (not short or self._rationed) and len(self.ledger.done) < MAX_RANGES
         self._live_from = self._journal.next
+        if self._rationed and self._apart < 0:
+            self._apart = self._live_from
 
     def abandon(self) -> None:
         """The connection is gone: everything without a fate waits in the journal again."""
-        self._empty()
+        self._give_up(out=True)
         self.unsettled.clear()
         self._parked.clear()
         self._open = False
         self._scan = -1
+
+    def ration(self, on: bool) -> None:  # noqa: FBT001 - a switch
+        """The budget is spent, or there is one again."""
+        if on == self._rationed:
+            return
+        if not on:
+            self._pass_over()
+        self._rationed, self._apart = on, -1
+        if self._scan >= 0:
+            self.begin()
+
+    def _pass_over(self) -> None:
+        """Tell the ledger up to where all but the deferred have their fate."""
+        if self._apart >= 0:
+            here = [position for position, record in (*self.unsettled.items(), *self._parked.items())
+                    if not defers(record)]  # fmt: skip
+            here += [parcel.position for lane in (self._live, self._held) for parcel in lane]
+            end = min([position for position in here if position >= self._apart], default=self._journal.next)
+            holes = ((damage.first, damage.last + 1) for damage in self._journal.damages)
+            self.ledger.pass_over(self._apart, end, keep=holes)
+
+    def _give_up(self, *, out: bool = False) -> None:
+        """All that is queued (and with `out` what the sink has) waits in the journal; where that breaks the row."""
+        if self._apart >= 0:
+            self._pass_over()
+            left = [*self.unsettled.values(), *self._parked.values()] if out else []
+            if self._held or self._live or not all(map(defers, left)):
+                self._apart = -1
+        self._empty()
 
     def _empty(self) -> None:
         for lane in (self._live, self._held, self._amended, self._back):
@@ -129,7 +167,7 @@ class Lanes(Booking):
 
     def backlog(self, limit: int) -> list[Parcel]:
         """Up to `limit` parcels of the backlog lane, oldest first; opens the live lane when the backlog is done."""
-        while not self._back and self._advance():
+        while not self._rationed and not self._back and self._advance():
             pass
         taken: list[Parcel] = []
         while self._back and len(taken) < limit:
@@ -140,14 +178,14 @@ class Lanes(Booking):
         self._queued.discard(parcel.position)
         if parcel.position in self._gone:
             self._gone.discard(parcel.position)
-        elif not self._elsewhere(parcel.position):
+        elif not self._elsewhere(parcel.position, deferred=defers(parcel.record)):
             self.unsettled[parcel.position] = parcel.record
             taken.append(parcel)
 
-    def _elsewhere(self, position: int) -> bool:
+    def _elsewhere(self, position: int, *, deferred: bool) -> bool:
         """It has its fate, or is with the sink, parked or queued already."""
         here = position in self.unsettled or position in self._parked or position in self._queued
-        return here or self.ledger.settled(position)
+        return here or self.ledger.settled(position, deferred=deferred)
 
     def _advance(self) -> bool:
         """Read one chunk further; false where the lane's end is reached."""
@@ -212,12 +250,20 @@ class Lanes(Booking):
 
     def _undone(self, position: int, kind: int, *, payload: bytes) -> Record | None:
         """The record of an entry that this sink still has to get; None (and booked) for any other entry."""
-        if self._elsewhere(position):
+        later = deferred(kind, payload)
+        if self._elsewhere(position, deferred=later):
+            if not later:
+                self._finish_passed(position)
             return None
         record = self._wanted(kind, payload)
         if record is None and not self.ledger.settled(position):
             self.ledger.finish(position, position + 1)
         return record
+
+    def _finish_passed(self, position: int) -> None:
+        """Reading on, what was passed over is booked as all else, so that `low` can follow."""
+        if not self.ledger.settled(position) and self.ledger.settled(position, deferred=False):
+            self.ledger.finish(position, position + 1)
 
     def settle(self, position: int, fate: Fate) -> Record | None:
         """Book a fate; returns the record, or None where it was not out. AGAIN parks it."""
@@ -229,13 +275,17 @@ class Lanes(Booking):
         else:
             self.ledger.book(position, fate.value)
             self.ledger.finish(position, position + 1)
+            if self._rationed and self._apart >= 0 and self.ledger.ranges_from(self._apart) > RANGES_APART:
+                self._pass_over()
         return record
 
     def again(self, position: int) -> bool:
         """A parked parcel's wait is over: it is handed out once more, first of all. False where it is gone."""
         record = self._parked.pop(position, None)
-        if record is None or self.ledger.settled(position) or self._scan < 0:
+        if record is None or self.ledger.settled(position, deferred=defers(record)) or self._scan < 0:
             return False
+        if self._rationed and defers(record):
+            return True  # it waits in the journal with the others of its kind
         self._live.appendleft(Parcel(position, record))
         self._queued.add(position)
         return True
@@ -243,11 +293,14 @@ class Lanes(Booking):
     def forget_parked(self) -> int:
         """Too many are parked: they wait in the journal until `rescan`. Returns how many."""
         count = len(self._parked)
+        if self._apart >= 0 and not all(map(defers, self._parked.values())):
+            self._pass_over()
+            self._apart = self._journal.next
         self._parked.clear()
         return count
 
     def rescan(self) -> None:
         """Look through the journal again for what was left there, beside the live lane."""
-        if self._open and self._caught_up:
+        if self._open and self._caught_up and not self._rationed:
             self._scan = self.ledger.low
             self._live_from = self._journal.next

@@ -7,7 +7,7 @@ The state is committed with the records themselves (a journal mark), so after an
 from __future__ import annotations
 
 import zlib
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -160,6 +160,10 @@ class Ledger:
             else:
                 merged.append((start, stop))
         self.done = merged
+
+    def ranges_from(self, position: int) -> int:
+        """How many ranges of `done` begin at or behind `position`."""
+        return len(self.done) - bisect_left(self.done, (position, 0))
 
     def book(self, position: int, fate: str) -> None:
         """Count a fate; those that nobody heard are remembered by their place."""

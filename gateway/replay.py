@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from gateway.codec import DEAD, EVENT, RAW, REQUEUED, WINDOW, Codec, UnknownSchema, t_ms_of
+from gateway.codec import DEAD, EVENT, RAW, REQUEUED, WINDOW, Codec, UnknownSchema, deferred, t_ms_of
 from gateway.journal import Journal
 from gateway.ledger import Filter, Ledger
 from gateway.record import Record
@@ -92,7 +92,10 @@ class Replay:
             self._at = max(self._at, entry.position + 1)
             if entry.position >= self._end or entry.kind not in {RAW, WINDOW, EVENT}:
                 continue
-            if not order.from_ms <= t_ms_of(entry.payload) < order.to_ms or not self._ledger.settled(entry.position):
+            later = deferred(entry.kind, entry.payload)
+            if not order.from_ms <= t_ms_of(entry.payload) < order.to_ms:
+                continue
+            if not self._ledger.settled(entry.position, deferred=later):
                 continue
             if order.unheard and not self._ledger.was_unheard(entry.position):
                 continue

@@ -103,7 +103,7 @@ class Due:
                 continue
             if not self.chosen.selects(record) or self.chosen.thinned(record):
                 continue
-            if not self.ledger.settled(position):
+            if not self.ledger.settled(position, deferred=defers(record)):
                 self.waiting += 1
             elif _identity(record) in buried:
                 self.dead += 1

@@ -1,7 +1,7 @@
 """How a server treats a point that comes again: a probe is written twice and read back.
 
-Three fields at one time: `same` comes twice with one number, `up` and `down` come the second time with another. A server
-that overwrites keeps the second of both; one that doubles keeps `same` twice. Headers tell nothing: VictoriaMetrics
+Three fields at one time: `same` comes twice with one number, `up` and `down` come the second time with another. One
+that overwrites keeps the second of both; one that doubles keeps `same` twice. Headers prove nothing: VictoriaMetrics
 calls itself InfluxDB 1.8.0 (seen with 1.79.5), and with deduplication it keeps the second number only by luck, so
 whatever answers at its export is taken not to overwrite. What may not be read back stays unknown (None).
 """
