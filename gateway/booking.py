@@ -56,6 +56,8 @@ class Booking:
         reads past it will find it gone.
         """
         if self.ledger.settled(position, deferred=record is None or defers(record)):
+            if finish and self.ledger.passed:
+                self.ledger.finish(position, position + 1)
             return False
         self.unsettled.pop(position, None)
         self._parked.pop(position, None)

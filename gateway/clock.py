@@ -14,6 +14,7 @@ BUILD_MS: Final = 1_790_000_000_000  # 2026-09-22: no honest clock is earlier th
 HORIZON_MS: Final = BUILD_MS + 20 * 365 * 86_400_000  # nor 20 years later
 _ASK_AGAIN_NS: Final = 1_000_000_000  # the kernel is asked at most once a second
 _STA_UNSYNC: Final = 0x0040
+_STA_NANO: Final = 0x2000
 _TIME_ERROR: Final = 5
 RTC: Final = Path("/sys/class/rtc")
 SYNCHRONISED: Final = Path("/run/citygate-clock/synchronised")
@@ -101,7 +102,8 @@ class FakeClock:
 class _Timex(ctypes.Structure):
     _fields_ = (
         ("modes", ctypes.c_uint),
-        ("rest", ctypes.c_byte * 36),
+        ("offset", ctypes.c_long),
+        ("rest", ctypes.c_long * 3),
         ("status", ctypes.c_int),
         ("more", ctypes.c_byte * 256),
     )
@@ -120,6 +122,18 @@ def kernel_synchronised() -> bool:
     if state == -1:  # the service's sandbox forbids even asking
         return SYNCHRONISED.exists()
     return state != _TIME_ERROR and not timex.status & _STA_UNSYNC
+
+
+def kernel_offset_s() -> float | None:
+    """How far the kernel's clock still is from its time servers' (adjtimex(2): offset); None where nobody knows."""
+    timex = _Timex(modes=0)
+    try:
+        state = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.byref(timex))
+    except (AttributeError, OSError):
+        return None
+    if state in {-1, _TIME_ERROR} or timex.status & _STA_UNSYNC:
+        return None
+    return timex.offset / (1e9 if timex.status & _STA_NANO else 1e6)
 
 
 def set_by_battery(clocks: Path = RTC) -> bool:

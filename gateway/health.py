@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from drivers.sample import FIRST_BAD, Code
-from gateway.clock import rfc3339
+from gateway.clock import kernel_offset_s, rfc3339
 from gateway.journal import Journal
 from gateway.reading import LENGTHS_S, Event, Reading, Series
 from gateway.record import Record
@@ -69,7 +69,7 @@ class Health:
         return {
             "t": rfc3339(self.now_ms()),
             "uptime_s": self._uptime_s(),
-            "clock": {"trusted": self.trusted(), "offset_s": 0.0},
+            "clock": {"trusted": self.trusted(), "offset_s": kernel_offset_s()},
             "buses": dict(self.buses()),
             "devices": {series.id: self._short(series) for series in self.series},
             "sinks": dict(self.sinks()),

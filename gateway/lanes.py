@@ -15,44 +15,34 @@ Invariants:
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import replace
 from typing import Final
 
-from gateway.booking import Booking, defers
+from gateway.booking import defers
 from gateway.codec import Codec, deferred
 from gateway.journal import Journal
 from gateway.ledger import MAX_RANGES, Filter, Ledger, values_of
+from gateway.queues import RANGES_APART, Queues
 from gateway.record import Record
 from gateway.sinks import Fate, Parcel
 
 LIVE_MAX: Final = 2000  # records held in memory for the live lane; beyond, they wait in the journal
-NEVER: Final = 1 << 20  # no queue comes near it: LIVE_MAX, the window and a chunk of the journal bound them
 CHUNK_BYTES: Final = 65536
 FIRST_RATE: Final = 30_000.0  # values/s that an unknown sink is trusted with (design truth 4)
 SHORT_S: Final = 2.0
-RANGES_APART: Final = 32  # while rationed, so many ranges are made before they are `passed`
 
 
-class Lanes(Booking):
+class Lanes(Queues):
     """Feeds one sink from the journal and from memory, and books every fate."""
 
     def __init__(self, *, ledger: Ledger, chosen: Filter, journal: Journal, codec: Codec) -> None:
         super().__init__(ledger=ledger, chosen=chosen, journal=journal, codec=codec)
         self.rate = FIRST_RATE  # values/s that the sink last sustained
         self.values_per_record = 10.0
-        self._live: deque[Parcel] = deque(maxlen=NEVER)
-        self._held: deque[Parcel] = deque(maxlen=NEVER)
-        self._amended: deque[Parcel] = deque(maxlen=NEVER)
-        self._back: deque[Parcel] = deque(maxlen=NEVER)
-        self._queued: set[int] = set()
         self._gaps: list[tuple[int, int]] | None = None
-        self._gone: set[int] = set()  # of what is queued here, what the journal let go of
         self._open = False
         self._live_from = 0
         self._scan = -1
-        self._rationed = False
-        self._apart = -1  # from here on nothing deferred has gone out, and all else is in memory or has its fate
 
     @property
     def state(self) -> str:
@@ -66,11 +56,6 @@ class Lanes(Booking):
         return self._scan >= self._live_from and not self._back
 
     @property
-    def in_hand(self) -> int:
-        """Parcels with the sink or parked for it: what its window bounds."""
-        return len(self.unsettled) + len(self._parked)
-
-    @property
     def live_waiting(self) -> int:
         """Parcels that `live` could give out now."""
         held = bool(self._held) and self._held[0].position < self._journal.committed
@@ -79,25 +64,33 @@ class Lanes(Booking):
     def offer(self, position: int, record: Record | None) -> None:
         """A record was appended (None: an entry that is no sink's business). Books what this sink leaves out."""
         if record is None or not self._filter.selects(record):
-            self.ledger.finish(position, position + 1)
+            self._leave_out(position)
             return
         self.ledger.selected += 1
         self.values_per_record += 0.01 * (values_of(record) - self.values_per_record)
         if self._filter.thinned(record):
             self.ledger.book(position, "sampled")
-            self.ledger.finish(position, position + 1)
+            self._leave_out(position)
         elif self._rationed and (not self._open or defers(record)):
             self._apart = self._apart if defers(record) else -1
         elif self._open:
             self._enqueue(Parcel(position, record))
 
+    def _leave_out(self, position: int) -> None:
+        """Not for this sink. A range of its own would be one for each such entry while others wait: reading finds it.
+
+        Only an open lane is not read over again.
+        """
+        ledger = self.ledger
+        if (self._open and not self._rationed) or position <= (ledger.done[-1][1] if ledger.done else ledger.low):
+            ledger.finish(position, position + 1)
+
     def _enqueue(self, parcel: Parcel) -> None:
-        if len(self._queued) >= LIVE_MAX:  # the sink is slower than life: all of it goes back to the journal
-            self.begin()
-            return
         lane = self._live if parcel.record.stream == "raw" else self._held
         (self._amended if parcel.record.rev else lane).append(parcel)
         self._queued.add(parcel.position)
+        if len(self._queued) > LIVE_MAX:  # the sink is slower than life: all of it goes back to the journal
+            self.begin()
 
     def begin(self) -> None:
         """A connection stands, or memory was given up: a short backlog first, a long one beside live."""
@@ -124,33 +117,12 @@ class Lanes(Booking):
         if not on:
             self._pass_over()
         self._rationed, self._apart = on, -1
-        if self._scan >= 0:
+        if on and self._open:
+            self._shed()
+            self._scan, self._live_from = self.ledger.low, self._journal.next
+            self._apart = self._live_from
+        elif self._scan >= 0:
             self.begin()
-
-    def _pass_over(self) -> None:
-        """Tell the ledger up to where all but the deferred have their fate."""
-        if self._apart >= 0:
-            here = [position for position, record in (*self.unsettled.items(), *self._parked.items())
-                    if not defers(record)]  # fmt: skip
-            here += [parcel.position for lane in (self._live, self._held) for parcel in lane]
-            end = min([position for position in here if position >= self._apart], default=self._journal.next)
-            holes = ((damage.first, damage.last + 1) for damage in self._journal.damages)
-            self.ledger.pass_over(self._apart, end, keep=holes)
-
-    def _give_up(self, *, out: bool = False) -> None:
-        """All that is queued (and with `out` what the sink has) waits in the journal; where that breaks the row."""
-        if self._apart >= 0:
-            self._pass_over()
-            left = [*self.unsettled.values(), *self._parked.values()] if out else []
-            if self._held or self._live or not all(map(defers, left)):
-                self._apart = -1
-        self._empty()
-
-    def _empty(self) -> None:
-        for lane in (self._live, self._held, self._amended, self._back):
-            lane.clear()
-        self._queued.clear()
-        self._gone.clear()
 
     def live(self, limit: int) -> list[Parcel]:
         """Up to `limit` parcels of the live lane, in order; held ones once they are committed."""

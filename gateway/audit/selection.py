@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from gateway.booking import defers
 from gateway.codec import DEAD, EVENT, RAW, REQUEUED, WINDOW, Codec, UnknownSchema
 from gateway.journal import Entry, Journal
 from gateway.ledger import Filter, Ledger

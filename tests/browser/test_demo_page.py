@@ -1,5 +1,6 @@
 """The demo's page: the real daemon, its simulated city, every domain alive, day figures from the replayed history."""
 
+import asyncio
 import re
 import signal
 import subprocess
@@ -9,7 +10,13 @@ import time
 import pytest
 from parts import poll, program
 
+from gateway.local import ask
+
 pytestmark = [pytest.mark.browser, pytest.mark.parts]
+
+
+def states(socket):
+    return {device["state"] for device in asyncio.run(ask(socket, {"ask": "snapshot"}))["devices"].values()}
 
 
 def test_the_demo_serves_its_page_and_every_domain_is_alive(tmp_path):
@@ -55,6 +62,8 @@ def test_the_demo_serves_its_page_and_every_domain_is_alive(tmp_path):
             page.click("#tab-gateways")
             page.wait_for_selector("text=sink broker: live")
             browser.close()
+        socket = next(tmp_path.rglob("citygate.sock"))
+        poll(lambda: "waiting" not in states(socket), what="every device heard")
         demo.send_signal(signal.SIGINT)  # Ctrl-C ends it with its account
         out, _ = demo.communicate(timeout=60)
         assert '"ok":true' in out

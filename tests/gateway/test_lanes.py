@@ -35,6 +35,9 @@ class Life(RuleBasedStateMachine):
         self.connected = False
         self.out = set()  # handed out, no fate yet
         self.parked = set()
+        self.deferred = set()  # positions of raw and amended records
+        self.rationed = False
+        self.live_ones = set()  # windows that came while the lanes stood open and rationed: these must go on
         self.holes = []  # what the journal told that it cannot read; it tells it again after a start
         self.start(Ledger(low=0))
 
@@ -43,17 +46,35 @@ class Life(RuleBasedStateMachine):
             ledger=ledger, chosen=Filter(WANTED, personal=frozenset()), journal=self.journal, codec=self.codec
         )
         self.lanes.rate = self.rate
+        self.rationed = False
+        self.live_ones.clear()
 
-    @rule(stream=st.sampled_from(["raw", "raw", "1m"]), which=st.booleans(), many=st.integers(1, 5))
+    def settled(self, position):
+        return self.lanes.ledger.settled(position, deferred=position in self.deferred)
+
+    @rule(on=st.booleans())
+    def ration(self, on):
+        self.lanes.ration(on)
+        self.live_ones = self.live_ones if on and self.rationed else set()
+        self.rationed = on
+
+    @rule(stream=st.sampled_from(["raw", "raw", "1m", "1m", "amended"]), which=st.booleans(), many=st.integers(1, 5))
     def append(self, stream, which, many):
         for _ in range(many):
             self.seq += 1
             one = self.meter if which else self.other
-            record = raw(one, self.seq, self.seq) if stream == "raw" else window(one, self.seq, self.seq)
+            if stream == "raw":
+                record = raw(one, self.seq, self.seq)
+            else:
+                record = window(one, self.seq, self.seq, rev=int(stream == "amended"))
             position = self.journal.append(*self.codec.encode(record))
+            if stream != "1m":
+                self.deferred.add(position)
             self.lanes.offer(position, record)
             if which:
                 self.wanted[position] = self.seq
+                if self.rationed and self.lanes.state in {"live", "both"} and stream == "1m" and not self.small:
+                    self.live_ones.add(position)
 
     @rule()
     def commit(self):
@@ -72,12 +93,14 @@ class Life(RuleBasedStateMachine):
         self.connected = False
         self.out.clear()
         self.parked.clear()
+        self.live_ones.clear()
 
     def hand_out(self, *, live, limit):
         parcels = self.lanes.live(limit) if live else self.lanes.backlog(limit)
         for parcel in parcels:
             assert parcel.record.device == "meter"
-            assert not self.lanes.ledger.settled(parcel.position)
+            assert not self.settled(parcel.position)
+            assert not self.rationed or parcel.position not in self.deferred
             assert parcel.record.stream == "raw" or parcel.position < self.journal.committed
             assert parcel.position not in self.out | self.parked
             self.out.add(parcel.position)
@@ -111,10 +134,12 @@ class Life(RuleBasedStateMachine):
             position = data.draw(st.sampled_from(sorted(self.parked)))
             assert self.lanes.again(position)
             self.parked.discard(position)
+            self.live_ones.discard(position)
 
     @rule()
     def leave_the_parked_in_the_journal(self):
         self.lanes.forget_parked()
+        self.live_ones -= self.parked
         self.parked.clear()
 
     @rule()
@@ -131,20 +156,21 @@ class Life(RuleBasedStateMachine):
                 assert lost <= (entry.position in self.wanted)
                 if lost:
                     self.wanted.pop(entry.position)
-                self.out.discard(entry.position)
-                self.parked.discard(entry.position)
+                for place in (self.out, self.parked, self.live_ones):
+                    place.discard(entry.position)
 
     @rule()
     def damage(self):
         """The journal can no longer read a stretch in the middle."""
         gone = [entry.position for entry in self.journal.entries[3:6]]
         if len(gone) == 3 and gone[-1] < self.journal.committed:
-            undone = {p for p in gone if p in self.wanted and not self.lanes.ledger.settled(p)}
+            undone = {p for p in gone if p in self.wanted and not self.settled(p)}
             del self.journal.entries[3:6]
             self.holes.append((gone[0], gone[-1] + 1))
             assert self.lanes.write_off((gone[0], gone[-1] + 1)) == len(undone)
             self.wanted = {p: seq for p, seq in self.wanted.items() if p not in undone}
             self.out -= set(gone)
+            self.live_ones -= set(gone)
             self.parked -= set(gone)
 
     @rule(torn=st.booleans(), data=st.data())
@@ -178,14 +204,23 @@ class Life(RuleBasedStateMachine):
     @invariant()
     def balances(self):
         if hasattr(self, "lanes"):
-            undone = {position for position in self.wanted if not self.lanes.ledger.settled(position)}
+            undone = {position for position in self.wanted if not self.settled(position)}
             assert self.lanes.ledger.waiting == len(undone)
             assert set(self.lanes.unsettled) == self.out
 
     def teardown(self):
         if not hasattr(self, "lanes"):
             return
+        if self.connected and self.rationed and self.live_ones:
+            self.commit()
+            while parcels := self.lanes.live(5) + self.lanes.backlog(5):
+                for parcel in parcels:
+                    self.lanes.settle(parcel.position, Fate.DELIVERED)
+            for position in self.live_ones - self.out - self.parked:
+                assert self.settled(position)
         self.lose()
+        self.lanes.ration(False)
+        self.rationed = False
         self.commit()
         self.connect()
         for _ in range(2000):
@@ -203,6 +238,39 @@ class Life(RuleBasedStateMachine):
 
 TestLife = Life.TestCase
 TestLife.settings = settings(max_examples=120, stateful_step_count=40, deadline=None)
+
+
+def test_weeks_of_a_spent_budget_leave_a_small_ledger_and_all_raw_waits():
+    life = Life()
+    life.birth(rate=30_000.0, small=False)
+    life.connect()
+    life.lanes.backlog(1)
+    life.ration(on=True)
+    for _ in range(1000):
+        life.append(stream="raw", which=True, many=2)
+        life.append(stream="raw", which=False, many=1)
+        life.append(stream="1m", which=True, many=1)
+        life.commit()
+        for parcel in life.hand_out(live=True, limit=9):
+            life.lanes.settle(parcel.position, Fate.DELIVERED)
+            life.out.discard(parcel.position)
+    assert life.lanes.ledger.counts["delivered"] == 1000
+    assert life.lanes.ledger.waiting == 2000
+    assert len(life.lanes.state_bytes()) < 600
+    life.crash(torn=False, data=None)
+    life.teardown()
+    assert life.lanes.ledger.counts["delivered"] == 3000
+    assert life.lanes.ledger.done == []
+
+
+def test_a_sink_that_is_away_keeps_no_range_per_record_that_is_not_its_own():
+    life = Life()
+    life.birth(rate=30_000.0, small=False)
+    for _ in range(500):
+        life.append(stream="1m", which=True, many=1)
+        life.append(stream="raw", which=False, many=1)
+    assert len(life.lanes.ledger.done) < 3
+    life.teardown()
 
 
 def test_a_short_backlog_goes_first_and_in_order():

@@ -1,0 +1,74 @@
+"""What the lanes of a sink hold in memory, and how it goes back to the journal.
+
+While a budget is spent (`_rationed`) the ledger is kept small here: from the position `_apart` on nothing deferred
+(raw, amended) has gone out, and all else is in memory or has its fate, so one range of `Ledger.passed` covers it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+from gateway.booking import Booking, defers
+from gateway.codec import Codec
+from gateway.journal import Journal
+from gateway.ledger import Filter, Ledger
+from gateway.sinks import Parcel
+
+NEVER: Final = 1 << 20  # no queue comes near it: LIVE_MAX, the window and a chunk of the journal bound them
+RANGES_APART: Final = 32  # while rationed, so many ranges are made before they are `passed`
+
+
+class Queues(Booking):
+    """Parcels that wait in memory, by lane; `unsettled` and `_parked` are with the sink or parked for it."""
+
+    def __init__(self, *, ledger: Ledger, chosen: Filter, journal: Journal, codec: Codec) -> None:
+        super().__init__(ledger=ledger, chosen=chosen, journal=journal, codec=codec)
+        self._live: deque[Parcel] = deque(maxlen=NEVER)
+        self._held: deque[Parcel] = deque(maxlen=NEVER)
+        self._amended: deque[Parcel] = deque(maxlen=NEVER)
+        self._back: deque[Parcel] = deque(maxlen=NEVER)
+        self._queued: set[int] = set()
+        self._gone: set[int] = set()  # of what is queued here, what the journal let go of
+        self._rationed = False
+        self._apart = -1  # not rationed, or the row is broken: the next connection begins another
+
+    @property
+    def in_hand(self) -> int:
+        """Parcels with the sink or parked for it: what its window bounds."""
+        return len(self.unsettled) + len(self._parked)
+
+    def _pass_over(self) -> None:
+        """Tell the ledger up to where all but the deferred have their fate."""
+        if self._apart < 0:
+            return
+        out = [position for each in (self.unsettled, self._parked) for position in each if not defers(each[position])]
+        out += [parcel.position for lane in (self._live, self._held) for parcel in lane]
+        end = min((position for position in out if position >= self._apart), default=self._journal.next)
+        holes = ((damage.first, damage.last + 1) for damage in self._journal.damages)
+        self.ledger.pass_over(self._apart, end, keep=holes)
+
+    def _give_up(self, *, out: bool = False) -> None:
+        """All that is queued (and with `out` what the sink has) waits in the journal; that may break the row."""
+        if self._apart >= 0:
+            self._pass_over()
+            left = [*self.unsettled.values(), *self._parked.values()] if out else []
+            if self._held or self._live or not all(map(defers, left)):
+                self._apart = -1
+        self._empty()
+
+    def _shed(self) -> None:
+        """The budget is spent: what is not live, or is deferred, waits in the journal from now on."""
+        kept = [[parcel for parcel in lane if not defers(parcel.record)] for lane in (self._live, self._held)]
+        gone = self._gone
+        self._empty()
+        for lane, parcels in zip((self._live, self._held), kept, strict=True):
+            lane.extend(parcels)
+            self._queued.update(parcel.position for parcel in parcels)
+        self._gone = gone & self._queued
+
+    def _empty(self) -> None:
+        for lane in (self._live, self._held, self._amended, self._back):
+            lane.clear()
+        self._queued = set()
+        self._gone = set()
