@@ -133,7 +133,7 @@ def kernel_offset_s() -> float | None:
         return None
     if state in {-1, _TIME_ERROR} or timex.status & _STA_UNSYNC:
         return None
-    return timex.offset / (1e9 if timex.status & _STA_NANO else 1e6)
+    return float(timex.offset) / (1e9 if timex.status & _STA_NANO else 1e6)
 
 
 def set_by_battery(clocks: Path = RTC) -> bool:
