@@ -1,7 +1,8 @@
 """All gateways of a city from their MQTT broker alone: retained `meta` names them, windows and events follow.
 
 Everything that arrives is foreign: ids are checked, sizes and counts are capped, a message that is not what
-contracts.md says is counted and left.
+contracts.md says is counted and left. Gateway ids are unique in their city alone, so the page's id of a gateway is
+"city/gateway" here.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import aiomqtt
 import msgspec
 
 from gateway.clock import Clock, rfc3339
+from gateway.web import foreign
 from gateway.web.labels import times_ms
 from gateway.web.picture import Picture
 from gateway.web.source import NoHistory, NoSteering
@@ -28,7 +30,10 @@ BEHIND_MAX: Final = 20_000  # messages taken by the library and not yet by us
 PAYLOAD_MAX: Final = 262_144
 ID: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,46}[a-z0-9])?|_gateway")
 STREAMS: Final = frozenset({"raw", "1m", "5m", "10m", "15m", "30m", "1h", "1d"})
-_HEALTH: Final = ("uptime_s", "clock", "buses", "sinks", "disk_free", "rss", "temp")
+# What data alone can raise: whatever a gateway sends, the page of its city goes on.
+_FOREIGN: Final = (
+    msgspec.MsgspecError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +64,13 @@ class Door:
 
 
 class BrokerSource:
-    """Every gateway under `prefix`/{city}/{gateway}."""
+    """Every gateway under `prefix`/{city}/{gateway}; `city` "+" is every city of the broker."""
 
-    def __init__(self, door: Door, *, prefix: str, clock: Clock) -> None:
+    def __init__(self, door: Door, *, prefix: str, clock: Clock, city: str = "+") -> None:
         self.foreign = 0  # messages that were not as agreed
         self._door = door
         self._prefix = prefix
+        self._city = city
         self._clock = clock
         self._early: dict[str, list[tuple[str, dict[str, Any]]]] = {}
 
@@ -75,7 +81,7 @@ class BrokerSource:
             fact = "the broker ended the connection"
             try:
                 async with self._client() as client:
-                    await client.subscribe(f"{self._prefix}/+/+/#", qos=1)
+                    await client.subscribe(f"{self._prefix}/{self._city}/+/#", qos=1)
                     picture.state(up=True, since=rfc3339(self._clock.wall_ms()))
                     async for message in client.messages:
                         self.take(picture, str(message.topic), payload=message.payload)
@@ -109,23 +115,23 @@ class BrokerSource:
         try:
             form = msgspec.json.decode(payload, type=dict[str, Any]) if payload else {}
             self._route(picture, parts, form)
-        except (msgspec.DecodeError, ValueError, KeyError, TypeError, AttributeError):
+        except _FOREIGN:
             self.foreign += 1  # a message of another kind, or a broken one: nothing of it is shown
 
     def _route(self, picture: Picture, parts: list[str], form: dict[str, Any]) -> None:
-        city, gateway, *rest = parts
+        city, name, *rest = parts
+        gateway = f"{city}/{name}"
         match rest:
             case ["status"] if form:
-                facts = {"city": city, "up": form["state"] == "online", "version": _text(form.get("version"))}
-                picture.gateway(gateway, {**facts, **({"t": form["t"]} if "t" in form else {})})
+                facts = {"city": city, "up": form["state"] == "online", "version": foreign.text(form.get("version"))}
+                picture.gateway(gateway, facts | ({"t": foreign.time(form["t"])} if "t" in form else {}))
             case ["meta"] if form:
-                named = {"name": _names(form.get("name")), "location": _place(form.get("location"))}
-                picture.gateway(gateway, {"city": city, "version": _text(form.get("version")), **named})
+                named = {"name": foreign.names(form.get("name")), "location": foreign.place(form.get("location"))}
+                picture.gateway(gateway, {"city": city, "version": foreign.text(form.get("version")), **named})
             case ["health"] if form:
-                times_ms(form["t"])
-                picture.gateway(gateway, {key: form[key] for key in (*_HEALTH, "t") if key in form})
+                picture.gateway(gateway, {"city": city, **foreign.health(form)})
             case ["event"] if form:
-                picture.event(gateway, _event(form, "_gateway"))
+                picture.event(gateway, foreign.event(form, "_gateway"))
             case [device, what] if ID.fullmatch(device):
                 self._device(picture, gateway, device=device, what=what, form=form)
 
@@ -134,11 +140,11 @@ class BrokerSource:
             if not form:
                 picture.drop(f"{gateway}/{device}")
                 return
-            picture.device(gateway, device, facts=_described(form))
+            picture.device(gateway, device, facts=foreign.described(form))
             for stream, early in self._early.pop(f"{gateway}/{device}", []):
                 self._record(picture, gateway, line={**early, "device": device, "stream": stream})
         elif what == "event" and form:
-            picture.event(gateway, _event(form, device))
+            picture.event(gateway, foreign.event(form, device))
         elif what in STREAMS and form:
             times_ms(form["t"])
             if f"{gateway}/{device}" not in picture.devices:
@@ -155,12 +161,13 @@ class BrokerSource:
 
     @staticmethod
     def _record(picture: Picture, gateway: str, *, line: Mapping[str, Any]) -> None:
-        checked = {**line, "v": _values(line.get("v")), "q": _quality(line.get("q"))}
+        checked = {**line, "v": foreign.values(line.get("v")), "q": foreign.quality(line.get("q"))}
+        checked |= foreign.identity(line)
         if line["stream"] == "raw":
             checked |= {"bad": {}}
         else:
             times_ms(line["end"])
-            checked |= {"i": _figures(line.get("i"))}
+            checked |= {"i": foreign.figures(line.get("i"))}
             picture.window(gateway, checked)
         picture.reading(gateway, checked)
 
@@ -171,76 +178,3 @@ class BrokerSource:
     async def steer(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """A city is looked at from here, not changed. Raises `NoSteering`, always."""
         raise NoSteering("set a gateway up on its own page")
-
-
-def _text(value: object) -> str:
-    return value[:200] if isinstance(value, str) else ""
-
-
-def _names(value: object) -> dict[str, str]:
-    return {lang: _text(value.get(lang)) for lang in ("en", "th")} if isinstance(value, Mapping) else {}
-
-
-def _place(value: object) -> dict[str, float] | None:
-    if not isinstance(value, Mapping):
-        return None
-    return {key: float(value[key]) for key in ("latitude", "longitude")}
-
-
-def _number(value: object) -> float | int | None:
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
-def _described(form: Mapping[str, Any]) -> dict[str, Any]:
-    """The facts of a `{device}/meta`, typed and cut to size."""
-    points = {
-        name[:64]: {
-            "unit": _text(facts.get("unit")),
-            "kind": _text(facts.get("kind")),
-            "resolution": _number(facts.get("resolution")),
-            "limits": {k: v for k, v in (facts.get("limits") or {}).items() if _number(v) is not None},
-        }
-        for name, facts in list(form["points"].items())[:500]
-    }
-    lane = form.get("lane")
-    told: dict[str, Any] = {"kind": _text(form.get("kind")), "profile": _text(form.get("profile")), "points": points}
-    told |= {"name": _names(form.get("name")), "every_s": _number(form.get("every_s")), "serial": None}
-    told["location"] = _place(form.get("location"))
-    told["lane"] = (
-        {"n": _number(lane.get("n")), "name": _names(lane.get("name"))} if isinstance(lane, Mapping) else None
-    )
-    return told
-
-
-def _values(v: object) -> dict[str, Any]:
-    if not isinstance(v, Mapping):
-        return {}
-    found: dict[str, Any] = {}
-    for name, value in v.items():
-        if isinstance(value, Mapping):
-            found[name] = {key: one for key, one in value.items() if _number(one) is not None}
-        elif _number(value) is not None:
-            found[name] = value
-    return found
-
-
-def _quality(q: object) -> dict[str, str]:
-    return {name: text[:80] for name, text in q.items() if isinstance(text, str)} if isinstance(q, Mapping) else {}
-
-
-def _figures(figures: object) -> dict[str, dict[str, Any]]:
-    if not isinstance(figures, Mapping):
-        return {}
-    found = {}
-    for name, each in figures.items():
-        if _number(each["value"]) is not None:
-            kept = {key: each[key] for key in ("value", "level", "coverage") if _number(each.get(key)) is not None}
-            found[_text(name)] = kept | {"rule": _text(each.get("rule")), "span": _text(each.get("span"))}
-    return found
-
-
-def _event(form: Mapping[str, Any], device: str) -> dict[str, Any]:
-    times_ms(form["t"])
-    told = {key: _text(form.get(key)) for key in ("id", "type", "code", "state", "t", "point")}
-    level = _number(form.get("level"))
-    return {**told, "level": 1 if level is None else level, "text": _names(form.get("text")), "device": device}

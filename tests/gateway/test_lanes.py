@@ -19,8 +19,9 @@ WANTED = Sink(kind="memory", streams=("raw", "1m"), devices=("*", "!other"))
 
 
 class Life(RuleBasedStateMachine):
-    @initialize(rate=st.sampled_from([1.0, 30_000.0]), small=st.booleans())
-    def birth(self, rate, small):
+    @initialize(rate=st.sampled_from([1.0, 30_000.0]), small=st.booleans(), poor=st.booleans())
+    def birth(self, rate, small, poor=False):
+        self.poor = poor  # its budget is mostly spent
         gateway.lanes.LIVE_MAX = 6 if small else 2000
         self.journal = RamJournal(segment=7)
         self.codec = Codec({})
@@ -46,8 +47,9 @@ class Life(RuleBasedStateMachine):
             ledger=ledger, chosen=Filter(WANTED, personal=frozenset()), journal=self.journal, codec=self.codec
         )
         self.lanes.rate = self.rate
-        self.rationed = False
         self.live_ones.clear()
+        self.lanes.ration(self.poor)
+        self.rationed = self.poor
 
     def settled(self, position):
         return self.lanes.ledger.settled(position, deferred=position in self.deferred)
