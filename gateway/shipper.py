@@ -11,7 +11,7 @@ from typing import Final
 from gateway.lanes import Lanes
 from gateway.record import Record
 from gateway.replay import Order, Replay
-from gateway.sinks import Fate, Parcel, Sink, SinkDown, Warns
+from gateway.sinks import Fate, Parcel, Renewed, Sink, SinkDown, Warns
 
 LOG: Final = logging.getLogger("citygate.ship")
 LONGEST_WAIT_S: Final = 30.0
@@ -128,8 +128,11 @@ class Shipper:
         LOG.info("sink %s: up, %d records waiting", self.name, self.lanes.ledger.waiting)
 
     def _down(self, down: SinkDown) -> None:
-        self._failures += 1
         self.state, self.fact = "down", str(down)
+        if isinstance(down, Renewed):
+            LOG.info("sink %s: %s", self.name, down)
+            return
+        self._failures += 1
         if self.code != down.code:
             self.code = down.code
             self.say(self.name, down.code, "raised", str(down))

@@ -65,6 +65,10 @@ class SinkDown(Exception):
         self.retry_s = retry_s
 
 
+class Renewed(SinkDown):
+    """A sound connection is given up to begin anew with renewed certificates: no alarm, and no long wait."""
+
+
 class Sink(Protocol):
     """One destination. A new sink is one file and passes tests/contract/test_sinks.py.
 

@@ -19,6 +19,7 @@ from gateway.config import Sink as Options
 from gateway.sinks import UNFIT, Fate, Parcel, Settle, SinkDown, Site
 from gateway.sinks.credentials import Credentials, Files, read
 from gateway.sinks.http_write import Answer, Poster
+from gateway.sinks.renewal import SECRET_FILES, TLS_FILES, Stamp, renewed, stamp
 
 WINDOW: Final = 4000
 REASON_CHARS: Final = 300
@@ -70,6 +71,8 @@ class HttpSink:
         self._thread: ThreadPoolExecutor | None = None
         self._poster: Poster | None = None
         self._worker: asyncio.Task[None] | None = None
+        self._renewing: asyncio.Task[None] | None = None
+        self._unfit = ""  # what is wrong with renewed files
         self._down: SinkDown | None = SinkDown("not connected", code=self.codes.away)
 
     # What a kind of peer says:
@@ -108,16 +111,45 @@ class HttpSink:
             raise SinkDown("no url is configured", code=self.codes.away)
         self.url = urls[self._first_url % len(urls)]
         self._first_url += 1
+        since = await asyncio.to_thread(stamp, self.config, self._files, self._keys())
         card = await asyncio.to_thread(read, self.config, self._files, tls=self.url.startswith("https:"))
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"sink-{self.name}")
-        headers = self.headers(card) | {"User-Agent": f"citygate/{self.site.version}"}
-        self._poster = Poster(self.url, headers=headers, tls=card.tls)
+        self._poster = self._made(card)
         await self.greet()
         self._first_url -= 1
         self.waiting.clear()
         self._held = 0
         self._down = None
         self._worker = asyncio.create_task(self._work(), name=f"ship:{self.name}:post")
+        if since:
+            self._renewing = asyncio.create_task(self._renew(since), name=f"ship:{self.name}:files")
+
+    def _keys(self) -> tuple[str, ...]:
+        """The options whose files count here."""
+        return SECRET_FILES + (TLS_FILES if self.url.startswith("https:") else ())
+
+    def _made(self, card: Credentials) -> Poster:
+        headers = self.headers(card) | {"User-Agent": f"citygate/{self.site.version}"}
+        return Poster(self.url, headers=headers, tls=card.tls)
+
+    async def _renew(self, since: Stamp) -> None:
+        """Take up renewed certificates and secrets: the next request goes over a new connection."""
+        keys, tls = self._keys(), self.url.startswith("https:")
+        while True:
+            card, since = await renewed(
+                self.config, self._files, since=since, tls=tls, keys=keys, tell=self._note_unfit
+            )  # fmt: skip
+            self._note_unfit("")
+            old, self._poster = self._poster, self._made(card)
+            if old is not None and self._thread is not None:
+                self._thread.submit(old.close)
+
+    def _note_unfit(self, text: str) -> None:
+        self._unfit = text
+
+    def warning(self) -> str:
+        """What is wrong with renewed files; empty if all is well."""
+        return self._unfit
 
     async def send(self, parcels: Sequence[Parcel]) -> None:
         """Encode and queue; waits while the window is full."""
@@ -143,10 +175,12 @@ class HttpSink:
 
     async def close(self) -> None:
         """Stop posting and let go; what has no answer yet stays waiting."""
-        worker, self._worker = self._worker, None
-        if worker is not None:
-            worker.cancel()
-            await asyncio.wait({worker})
+        tasks = {task for task in (self._worker, self._renewing) if task is not None}
+        self._worker = self._renewing = None
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
         thread, self._thread = self._thread, None
         if thread is not None:
             if self._poster is not None:

@@ -135,7 +135,8 @@ class InfluxSink(HttpSink):
         if self.down() is not None:
             return ""
         amended = "" if self._overwrites or self.config.rev_tag else NO_AMENDMENTS
-        return "; ".join(text for text in (amended, DOUBLES if self._conduct.doubles else "") if text)
+        doubles = DOUBLES if self._conduct.doubles else ""
+        return "; ".join(text for text in (amended, doubles, super().warning()) if text)
 
 
 def _path(config: Options) -> str:

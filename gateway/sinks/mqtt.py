@@ -139,7 +139,8 @@ class MqttSink:
     def warning(self) -> str:
         """What does not work as it should while the sink is up, in one sentence; empty if all is well."""
         refused = sorted(self._outbox.parked)
-        return f"the broker refuses {', '.join(refused[:3])}" if refused else ""
+        told = f"the broker refuses {', '.join(refused[:3])}" if refused else ""
+        return "; ".join(text for text in (told, "" if self._session is None else self._session.warning) if text)
 
     async def _connect(self, url: str, protocol: int, *, settle: Settle) -> None:
         will = Will(self._topics.status, announce.status(self._site, state="offline"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
@@ -14,6 +15,7 @@ from gateway.config import Sink as Options
 from gateway.config.duration import seconds
 from gateway.sinks import SinkDown
 from gateway.sinks.credentials import Files, read
+from gateway.sinks.renewal import TLS_FILES, renewed, stamp
 
 PROTOCOLS: Final = {"auto": (paho.MQTTv5, paho.MQTTv311), "5": (paho.MQTTv5,), "3.1.1": (paho.MQTTv311,)}
 
@@ -30,7 +32,11 @@ class Will:
 
 @dataclass(frozen=True, slots=True)
 class Dial:
-    """Where to connect, as whom, and the will. `protocol`: 5 or 4 (3.1.1)."""
+    """Where to connect, as whom, and the will. `protocol`: 5 or 4 (3.1.1).
+
+    `renewal` returns when the TLS files were renewed and load; until then it tells its argument what is wrong with
+    them. None: there are none.
+    """
 
     host: str
     port: int
@@ -41,6 +47,7 @@ class Dial:
     tls: ssl.SSLContext | None = field(default=None, repr=False)
     username: str | None = None
     password: str | None = field(default=None, repr=False)
+    renewal: Callable[[Callable[[str], None]], Awaitable[object]] | None = field(default=None, repr=False)
 
     @property
     def where(self) -> str:
@@ -51,7 +58,12 @@ class Dial:
 async def dial(url: str, protocol: int, *, config: Options, files: Files, client_id: str, will: Will) -> Dial:
     """The call to `url`, with secrets and certificates read anew. Raises `SinkDown` where one cannot be used."""
     host, port, tls = address(url)
+    since = await asyncio.to_thread(stamp, config, files) if tls else ()
     card = await asyncio.to_thread(read, config, files, tls=tls)
+
+    def renewal(tell: Callable[[str], None]) -> Awaitable[object]:
+        return renewed(config, files, since=since, tls=True, keys=TLS_FILES, tell=tell)
+
     return Dial(
         host=host,
         port=port,
@@ -62,6 +74,7 @@ async def dial(url: str, protocol: int, *, config: Options, files: Files, client
         tls=card.tls,
         username=card.username,
         password=card.secret,
+        renewal=renewal if since else None,
     )
 
 

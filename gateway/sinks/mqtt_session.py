@@ -11,7 +11,7 @@ import contextlib
 import socket
 import ssl
 import struct
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import paho.mqtt.client as paho
@@ -21,7 +21,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from gateway.sinks import SinkDown
+from gateway.sinks import Renewed, SinkDown
 from gateway.sinks.mqtt_client import TidyClient
 from gateway.sinks.mqtt_dial import ClosedEarly, Dial, ProtocolRefused, Welcome
 from gateway.sinks.mqtt_reasons import CONNACK, DISCONNECT, Refusal
@@ -49,6 +49,8 @@ class Session:
         self._socket: Any = None
         self._timer: asyncio.TimerHandle | None = None
         self._heard_s = 0.0
+        self._renewing: asyncio.Task[None] | None = None
+        self.warning = ""
         self._client = self._build()
 
     def _build(self) -> paho.Client:
@@ -90,9 +92,19 @@ class Session:
         await self._dialled()
         self._attach()
         try:
-            return await asyncio.wait_for(asyncio.shield(self._welcome), CONNACK_S)
+            welcome = await asyncio.wait_for(asyncio.shield(self._welcome), CONNACK_S)
         except TimeoutError:
             raise SinkDown(f"{self.dial.where}: no answer to CONNECT", code="CG-MQT-01") from None
+        if self.dial.renewal is not None:
+            self._renewing = asyncio.create_task(self._renew(self.dial.renewal), name="tls-files")
+        return welcome
+
+    async def _renew(self, renewal: Callable[[Callable[[str], None]], Awaitable[object]]) -> None:
+        await renewal(self._warn)
+        self.fail(Refusal("the TLS files were renewed; connecting anew", "CG-MQT-08"), kind=Renewed)
+
+    def _warn(self, text: str) -> None:
+        self.warning = text
 
     async def _dialled(self) -> None:
         dialling = self._loop.run_in_executor(None, self._connect_blocking)
@@ -247,8 +259,9 @@ class Session:
 
     def close(self, *, goodbye: bool) -> None:
         """DISCONNECT (which withdraws the will) if `goodbye`, then let go. Harmless when it is over already."""
-        if self._timer is not None:
-            self._timer.cancel()
+        for pending in (self._timer, self._renewing):
+            if pending is not None:
+                pending.cancel()
         if goodbye and self.down is None and self._socket is not None:
             with contextlib.suppress(*_HOSTILE):
                 self._client.disconnect()

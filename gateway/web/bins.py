@@ -22,9 +22,11 @@ class Bins:
 
     def add(self, t_ms: int, value: float) -> None:
         """One reading: its bin gets the mean of what was added."""
-        at = t_ms // STEP_MS
+        at = max(0, t_ms // STEP_MS)
         if at > self.last:
             self._forward(at)
+        elif at < self.last:
+            self._back(at)
         if at == self.last:
             self._sum, self._n = self._sum + value, self._n + 1
             self._values[at % COUNT] = self._sum / self._n

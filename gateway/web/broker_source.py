@@ -21,7 +21,6 @@ import msgspec
 
 from gateway.clock import Clock, rfc3339
 from gateway.web import foreign
-from gateway.web.labels import times_ms
 from gateway.web.picture import Picture
 from gateway.web.source import NoHistory, NoSteering
 
@@ -146,7 +145,7 @@ class BrokerSource:
         elif what == "event" and form:
             picture.event(gateway, foreign.event(form, device))
         elif what in STREAMS and form:
-            times_ms(form["t"])
+            foreign.identity(form)
             if f"{gateway}/{device}" not in picture.devices:
                 self._keep(f"{gateway}/{device}", what, form)
                 return
@@ -166,8 +165,7 @@ class BrokerSource:
         if line["stream"] == "raw":
             checked |= {"bad": {}}
         else:
-            times_ms(line["end"])
-            checked |= {"i": foreign.figures(line.get("i"))}
+            checked |= {"end": foreign.time(line["end"]), "i": foreign.figures(line.get("i"))}
             picture.window(gateway, checked)
         picture.reading(gateway, checked)
 

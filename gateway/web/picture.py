@@ -6,7 +6,7 @@ Values of a device in the stream are those of its leading points alone; the deta
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ from gateway.web.labels import point_facts, times_ms
 DEVICES_MAX: Final = 50_000
 GATEWAYS_MAX: Final = 5_000
 ALARMS_MAX: Final = 500
+AHEAD: Final = 3  # intervals
 _ABOUT: Final = ("kind", "device", "profile", "name", "location", "lane", "every_s", "serial")
 _STREAM_S: Final = {"raw": 0, "1m": 60, "5m": 300, "10m": 600, "15m": 900, "30m": 1800, "1h": 3600, "1d": 86400}
 
@@ -31,19 +32,24 @@ class Device:
     full: dict[str, Any] = field(default_factory=dict)
     figures: dict[str, dict[str, Any]] = field(default_factory=dict)
     spark: Bins = field(default_factory=Bins)
+    order: tuple[str, int] = ("", 0)  # epoch and number of the record shown; the number is 0 where it told none
     changed: set[str] = field(default_factory=set)
 
 
 class Picture:
-    """The newest state of everything. `take` gives and clears the changes."""
+    """The newest state of everything. `take` gives and clears the changes.
 
-    def __init__(self) -> None:
+    `now_ms` is wall time, UTC: a record from the future stands only until the next one. Without, none is from there.
+    """
+
+    def __init__(self, now_ms: Callable[[], int] | None = None) -> None:
         self.gateways: dict[str, dict[str, Any]] = {}
         self.devices: dict[str, Device] = {}
         self.alarms: dict[str, dict[str, Any]] = {}
         self.source: dict[str, Any] = {"kind": "", "where": "", "up": False, "since": None, "fact": ""}
         self.points: dict[str, dict[str, Any]] = {}
         self.refused = 0
+        self._now_ms = now_ms
         self._changed: set[str] = set()
         self._changed_gateways: set[str] = set()
         self._gone: set[str] = set()
@@ -99,8 +105,12 @@ class Picture:
             return
         seconds = _STREAM_S[line["stream"]]
         at = str(line.get("end") or line["t"])
-        if device.now.get("t", "") > at or (seconds and device.now.get("step", seconds) < seconds):
+        order = (str(line.get("epoch") or ""), int(line.get("seq") or 0))
+        if seconds and device.now.get("step", seconds) < seconds:
             return
+        if device.now and not self._newer(device, at, order=order, step=seconds):
+            return
+        device.order = order
         values = {name: _one(value) for name, value in line.get("v", {}).items()}
         doubts = line.get("q", {})
         device.full = {"v": values, "q": doubts, "bad": line.get("bad", {})}
@@ -109,9 +119,24 @@ class Picture:
         device.now["q"] = {n: q for n in (*leading[:LEAD_MAX], "*") if (q := doubts.get(n))}
         device.now["state"] = "ok" if values or not device.about["points"] else "failed"
         device.now["doubts"] = len(device.about["points"]) if "*" in doubts else len(doubts)
-        if leading and leading[0] in values and not seconds:
+        if leading and leading[0] in values and not seconds and not self._ahead(device, at):
             device.spark.add(times_ms(at), values[leading[0]])
         device.changed.add("now")
+
+    def _newer(self, device: Device, at: str, *, order: tuple[str, int], step: int) -> bool:
+        """Whether a record replaces the one shown. In one stream and epoch the number says so: `t` may step back."""
+        epoch, seq = order
+        held_epoch, held_seq = device.order
+        if seq and held_seq and step == device.now["step"]:
+            if epoch == held_epoch:
+                return seq >= held_seq
+            if epoch > held_epoch:  # the daemon started anew; a lower one is a card that was set up again, or old
+                return True
+        return bool(at >= device.now["t"]) or self._ahead(device, device.now["t"])
+
+    def _ahead(self, device: Device, at: str) -> bool:
+        """Whether a time lies ahead of now, by more than a late clock explains."""
+        return self._now_ms is not None and ahead(device, at, now_ms=self._now_ms())
 
     def window(self, gateway: str, line: Mapping[str, Any]) -> None:
         """City figures and the sparkline from a window record."""
@@ -127,7 +152,8 @@ class Picture:
                 device.figures[name] = {**facts, "end": line["end"], "step": seconds}
                 device.changed.add("figures")
         leading = device.about["lead"]
-        if line["stream"] == "15m" and leading and leading[0] in line.get("v", {}):
+        past = not self._ahead(device, line["t"])
+        if line["stream"] == "15m" and past and leading and leading[0] in line.get("v", {}):
             device.spark.put(times_ms(line["t"]), _one(line["v"][leading[0]]))
             device.changed.add("spark")
 
@@ -186,6 +212,12 @@ class Picture:
             found[part] = list(self.alarms.values()) if part == "alarms" else getattr(self, part)
         self._changed, self._changed_gateways, self._gone = set(), set(), set()
         return found
+
+
+def ahead(device: Device, at: str, *, now_ms: int) -> bool:
+    """Whether the time `at` lies ahead of now, by more than three intervals of the device and at least 3 s."""
+    interval_s = max(float(device.about.get("every_s") or 60.0), float(device.now.get("step") or 0.0), 1.0)
+    return times_ms(at) - now_ms > AHEAD * interval_s * 1000
 
 
 def _changes(device: Device) -> dict[str, Any]:
