@@ -13,6 +13,7 @@ from typing import Final, Protocol
 BUILD_MS: Final = 1_790_000_000_000  # 2026-09-22: no honest clock is earlier than the product
 HORIZON_MS: Final = BUILD_MS + 20 * 365 * 86_400_000  # nor 20 years later
 _ASK_AGAIN_NS: Final = 1_000_000_000  # the kernel is asked at most once a second
+RTC_APART_MS: Final = 2000
 _STA_UNSYNC: Final = 0x0040
 _STA_NANO: Final = 0x2000
 _TIME_ERROR: Final = 5
@@ -37,7 +38,10 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's clock, believed as `trust` says: "kernel" (synchronised, or set by a battery clock), "system"."""
+    """The machine's clock, believed as `trust` says.
+
+    "kernel": synchronised, or set by a battery clock at boot; "rtc": a hardware clock shows the same time; "system".
+    """
 
     def __init__(self, trust: str) -> None:
         self._trust = trust
@@ -69,7 +73,8 @@ class SystemClock:
             return True
         now_ns = time.monotonic_ns()
         if now_ns - self._asked_ns >= _ASK_AGAIN_NS:
-            self._asked_ns, self._synchronised = now_ns, kernel_synchronised() or set_by_battery()
+            self._asked_ns = now_ns
+            self._synchronised = rtc_agrees(self.wall_ms()) if self._trust == "rtc" else _disciplined()
         return self._synchronised
 
 
@@ -134,6 +139,21 @@ def kernel_offset_s() -> float | None:
     if state in {-1, _TIME_ERROR} or timex.status & _STA_UNSYNC:
         return None
     return float(timex.offset) / (1e9 if timex.status & _STA_NANO else 1e6)
+
+
+def _disciplined() -> bool:
+    return kernel_synchronised() or set_by_battery()
+
+
+def rtc_agrees(wall_ms: int, clocks: Path = RTC) -> bool:
+    """Whether a hardware clock (sysfs: `since_epoch`, whole seconds UTC) and the system's are at most 2 s apart."""
+    for path in clocks.glob("rtc*/since_epoch"):
+        try:
+            if abs(int(path.read_text(encoding="ascii")) * 1000 - wall_ms) <= RTC_APART_MS:
+                return True
+        except (OSError, ValueError):
+            continue
+    return False
 
 
 def set_by_battery(clocks: Path = RTC) -> bool:

@@ -491,7 +491,7 @@ def _sinks():
         '[sink.other]\nkind = "file"\npath = "/var/lib/citygate/archive.jsonl"\n\n[sink.archive]', "CG-CFG-42",
         'path = "/var/lib/citygate/archive.jsonl"\nformat',
     )  # fmt: skip
-    yield _with("clock", "trust", '"rtc"', code="CG-CFG-66")
+    yield _with("clock", "trust", '"http"', code="CG-CFG-66")
 
 
 def _syntax():

@@ -20,7 +20,7 @@ from gateway.config.windows import LENGTHS
 
 ID: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 RESERVED: Final = frozenset({"status", "health", "meta", "event", "raw", "cmd"})
-UNBUILT_TRUST: Final = frozenset({"rtc", "http"})
+UNBUILT_TRUST: Final = frozenset({"http"})
 MIN_CAP_BYTES: Final = 16_000_000  # a few segments: a full journal drops whole ones
 MAX_CAP_BYTES: Final = 1_000_000_000_000
 _THAILAND: Final = ((5.5, 20.6), (97.2, 105.8))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.clock import BUILD_MS, HORIZON_MS, FakeClock, SystemClock, set_by_battery, stamp_ms
+from gateway.clock import BUILD_MS, HORIZON_MS, FakeClock, SystemClock, rtc_agrees, set_by_battery, stamp_ms
 
 
 @pytest.mark.parametrize(("answers", "believed"), [(("1",), True), (("0", "1"), True), (("0",), False), ((), False)])
@@ -33,3 +33,12 @@ def test_sleep_is_never_negative_and_does_not_move_while_awake():
     clock = SystemClock("kernel")
     before = clock.asleep_ns()
     assert 0 <= before <= clock.asleep_ns() + 10**9
+
+
+@pytest.mark.parametrize(
+    ("shown", "agrees"), [("1800000000", True), ("1800000001", True), ("1800000003", False), ("0", False), ("?", False)]
+)
+def test_a_hardware_clock_that_shows_the_same_time(tmp_path, shown, agrees):
+    (tmp_path / "rtc0").mkdir()
+    (tmp_path / "rtc0" / "since_epoch").write_text(shown + "\n")
+    assert rtc_agrees(1_800_000_000_400, tmp_path) is agrees
