@@ -18,10 +18,11 @@ from drivers.device import Pushing
 from gateway import __version__
 from gateway.alarms import Alarms
 from gateway.archive import keep_sealed, open_archive
+from gateway.catalogue import worded
 from gateway.clock import Clock, SystemClock, boot_id, stamp_ms
 from gateway.codec import Codec
 from gateway.config import Bus
-from gateway.config.duration import bytes_per_second, seconds, size_bytes
+from gateway.config.duration import seconds, size_bytes
 from gateway.config.load import Loaded
 from gateway.desk import AGAIN, Desk
 from gateway.fitting import fitted
@@ -29,20 +30,17 @@ from gateway.health import Health, journal_facts, record_line
 from gateway.heard import Heard
 from gateway.history import history
 from gateway.inventory import described, inventory
-from gateway.lanes import Lanes
-from gateway.ledger import Filter, Ledger
 from gateway.local import LocalSocket
 from gateway.notify import notify, watchdog_s
 from gateway.numbers import next_epoch
+from gateway.outlet import outlet
 from gateway.poller import PolledWire, PushWire, Station, Wire
 from gateway.pulse import Pulse
 from gateway.reading import Event
 from gateway.record import Record
-from gateway.replay import Replay
 from gateway.retention import Retention
 from gateway.shipper import Shipper
 from gateway.sinks import SinkDown, Site
-from gateway.sinks.registry import make_sink
 from gateway.steering import Steering
 from gateway.wiring import wiring
 
@@ -60,9 +58,7 @@ class Daemon:
         self.state_dir = Path(config.gateway.state_dir)
         self.items = inventory(config, profiles_dir=loaded.profiles_dir)
         self.journal = open_archive(
-            self.state_dir / "journal",
-            cap_bytes=size_bytes(config.journal.cap),
-            stamp=partial(stamp_ms, clock),
+            self.state_dir / "journal", cap_bytes=size_bytes(config.journal.cap), stamp=partial(stamp_ms, clock)
         )
         codec = Codec(self.journal.marks)
         self.epoch = next_epoch(self.journal.marks, secrets.token_hex(2))
@@ -73,7 +69,9 @@ class Daemon:
         self.wires = tuple(self._wire(name, bus) for name, bus in config.bus.items())
         self.health = self._health()
         self.local = LocalSocket(self.state_dir / "citygate.sock", snapshot=self.health.snapshot, answer=self._answer)
-        self.alarms = Alarms(config, self.items, clock=clock, journal=self.journal, tell=self.pipeline.event)
+        self.alarms = Alarms(
+            config, self.items, clock=clock, journal=self.journal, tell=self.pipeline.event, dated=self.pipeline.dated
+        )
         self.pipeline.listeners += [*(shipper.offer for shipper in self.shippers), self.health.note, self._publish]
         self.pipeline.listeners += [self.alarms.note]  # the last: it may journal an event of its own
         self.pulse = self._pulse(loaded, codec)
@@ -122,26 +120,16 @@ class Daemon:
         )
 
     def _shipper(self, name: str, loaded: Loaded, codec: Codec) -> Shipper:
-        config = loaded.config.sink[name]
-        personal = frozenset(s.id for item in self.items if item.config.personal for s in item.series.values())
-        chosen = Filter(config, personal=personal)
-        blob = self.journal.marks.get(f"sink:{name}")
-        start = self.journal.next if config.start == "now" else self.journal.first
-        ledger = Ledger(low=start, since=start) if blob is None else Ledger.from_bytes(blob)
-        lanes = Lanes(ledger=ledger, chosen=chosen, journal=self.journal, codec=codec)
-        if blob is not None:
-            lost = lanes.resume()
-            if lost:
-                LOG.warning("sink %s: %d records are gone from the journal [CG-JRN-04]", name, lost)
-        elif config.start == "oldest":
-            lanes.recount()
-        sink = make_sink(name, config, site=self.site, loaded=loaded, clock=self.clock)
-        rate = 0.0 if config.backfill_rate is None else bytes_per_second(config.backfill_rate)
-        shipper = Shipper(name, sink=sink, lanes=lanes, backfill_bytes_s=rate)
-        shipper.bury = self.pipeline.bury
-        shipper.replay = Replay(
-            journal=self.journal, codec=codec, ledger=ledger, chosen=chosen, note=self.pipeline.note
-        )  # fmt: skip
+        shipper = outlet(
+            name,
+            loaded,
+            personal=frozenset(s.id for item in self.items if item.config.personal for s in item.series.values()),
+            journal=self.journal,
+            codec=codec,
+            pipeline=self.pipeline,
+            site=self.site,
+            clock=self.clock,
+        )
         shipper.say = self._say("sink")
         return shipper
 
@@ -185,9 +173,10 @@ class Daemon:
 
         def say(name: str, code: str, state: str, fact: str) -> None:
             ident = f"{kind}-{name}-{code}"
-            level = 2 if state == "raised" else 1
-            text = {"en": f"{name}: {fact}", "th": f"{name}: {fact}"}
-            self.pipeline.event(Event("_gateway", self.clock.wall_ms(), ident, kind, code, state, level, text))
+            text = worded(code, name=name, seen=fact, over=state == "cleared")
+            self.pipeline.event(
+                Event("_gateway", self.clock.wall_ms(), ident, kind, code, state, 1 + (state == "raised"), text)
+            )
 
         return say
 
@@ -196,7 +185,7 @@ class Daemon:
             self.local.publish({"record": {**record_line(record), "epoch": record.epoch}})
 
     async def _answer(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
-        if request.get("ask") in {"live-code", "unlock", "desk"}:
+        if request.get("ask") in ("live-code", "unlock", "desk"):
             return await self.desk.answer(request)
         return await self.steering.answer(request)
 

@@ -63,6 +63,17 @@ def filled(template: str, args: Mapping[str, str], *, lang: str) -> str:
     return _BRACES.sub(lambda found: word(args.get(found[1], "?"), lang), template)
 
 
+def worded(code: str, *, name: str, seen: str, over: bool = False) -> dict[str, str]:
+    """An event's text in all languages: `name` and the fact of `code` (or that it is `over`), with what was seen."""
+    row = entry(code)
+    args = {"endpoint": name, "device": name}
+    texts = {}
+    for lang in LANGUAGES:
+        fact = word("@over", lang) if over else filled(row.fact[lang], args, lang=lang) if row else code
+        texts[lang] = f"{name}: {fact} ({seen})" if seen and seen != fact else f"{name}: {fact}"
+    return texts
+
+
 def spoken(fault: Fault, lang: str) -> dict[str, Any]:
     """The fault as one object, the same in JSON, on the page and in the docs; texts in `lang`.
 

@@ -141,9 +141,12 @@ def check_windows(records):
     return checked
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize(
-    ("kills", "seed"), [(20, 1), pytest.param(200, 2, marks=[pytest.mark.soak, pytest.mark.timeout(3600)])]
+    ("kills", "seed"),
+    [
+        pytest.param(20, 1, marks=pytest.mark.timeout(300)),
+        pytest.param(200, 2, marks=[pytest.mark.soak, pytest.mark.timeout(3600)]),
+    ],
 )
 def test_sudden_deaths(tmp_path, kills, seed):
     with RunningSite(tmp_path / "site") as site:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.catalogue import Fault, Trouble, codes, entry
+from gateway.catalogue import Fault, Trouble, codes, entry, worded
 from gateway.catalogue.table import LANGUAGES, filled, spoken, word
 
 ROOT = Path(__file__).parents[3]
@@ -112,3 +112,10 @@ def test_the_page_of_codes_is_in_step():
     written = (ROOT / "docs/errors.md").read_text(encoding="utf-8")
     assert written == page(), "run: python -m gateway.catalogue.page docs/errors.md"
     assert written.count("\n### CG-") == len(codes())
+
+
+def test_an_events_text_is_thai_where_thai_is_asked_for():
+    text = worded("CG-MQT-01", name="city", seen="connection refused")
+    assert text["en"] == "city: the broker cannot be reached (connection refused)"
+    assert text["th"].startswith("city: ติดต่อโบรกเกอร์ไม่ได้ (")
+    assert worded("CG-MQT-01", name="city", seen="", over=True)["th"] == "city: กลับเป็นปกติแล้ว"
