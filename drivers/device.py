@@ -82,6 +82,14 @@ class Remembering(Protocol):
 
 
 @runtime_checkable
+class Unloading(Protocol):
+    """A polled device whose poll may be broken off (lost wire, loan, end) after it has told what it tells only once."""
+
+    def left(self) -> tuple[Sample, ...]:
+        """Samples that no poll has handed over yet; they are the caller's now. The next poll would bring them else."""
+
+
+@runtime_checkable
 class Addressed(Polled, Protocol):
     """A device on a shared wire whose master knows whether it answers, and who can be asked who it is."""
 

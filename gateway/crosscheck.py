@@ -16,6 +16,7 @@ Check: TypeAlias = Callable[[Reading, list[int]], None]
 PARTICLES: Final = ("pm1", "pm2_5", "pm4", "pm10")  # each size class holds the ones before it
 PHASES: Final = ("_l1", "_l2", "_l3")
 ADDITIVE: Final = ("power_active", "power_reactive", "energy_import", "energy_export", "energy_total")
+BACK: Final = 0.9  # of a fall: a step that makes good so much of it is a return
 CLASSES: Final = tuple(f"vehicle_count_c{number}" for number in range(1, 9))
 
 
@@ -89,12 +90,17 @@ def _total(columns: list[int], share: float, *, at_most: bool) -> Check:
 
 
 class Leap:
-    """Registers that rose faster than they can: a meter that was replaced or set; the value after it is believed."""
+    """Registers that rose faster than they can: a meter that was replaced or set; the value after it is believed.
+
+    So too a register that comes back in one step from a fall: a meter that read 0 while it booted. Such a rise may be
+    slow enough for the register, and is no energy.
+    """
 
     def __init__(self, columns: Sequence[tuple[int, float]]) -> None:
         self._rows = [(place, index, per_s, ceiling(per_s, 0.0)) for place, (index, per_s) in enumerate(columns)]
         self._last = [nan] * len(self._rows)
         self._then_ms = [0] * len(self._rows)
+        self._fallen: dict[int, tuple[float, float]] = {}  # by place: from which value, and how low since
 
     @classmethod
     def over(cls, series: Series, *, rated_kw: float | None) -> Leap | None:
@@ -108,13 +114,26 @@ class Leap:
 
     def __call__(self, reading: Reading, codes: list[int]) -> None:
         """Mark `jump` the value in which a register has leapt."""
-        last, values, t_ms = self._last, reading.values, reading.t_ms
+        last, values, t_ms, fallen = self._last, reading.values, reading.t_ms, self._fallen
         for place, index, per_s, least in self._rows:
             if codes[index] < FIRST_BAD:
                 value = values[index]
-                if value - last[place] > least:  # false for the first, which follows NaN
-                    elapsed_s = (t_ms - self._then_ms[place]) / 1000
-                    if value - last[place] > ceiling(per_s, elapsed_s):
-                        mark(codes, index, code=Code.JUMP)
+                rise = value - last[place]  # NaN for the first
+                if (rise < 0 or place in fallen) and self._returned(place, value):
+                    mark(codes, index, code=Code.JUMP)
+                if rise > least and rise > ceiling(per_s, (t_ms - self._then_ms[place]) / 1000):
+                    mark(codes, index, code=Code.JUMP)
                 last[place] = value
                 self._then_ms[place] = t_ms
+
+    def _returned(self, place: int, value: float) -> bool:
+        """Note a fall, or whether this step makes good for one; a register that has climbed back forgets its fall."""
+        last = self._last[place]
+        high, low = self._fallen.get(place, (last, last))
+        if value < last:
+            self._fallen[place] = high, min(low, value)
+            return False
+        back = BACK * (high - low)
+        if value - low >= back:
+            del self._fallen[place]
+        return value - last >= back

@@ -239,9 +239,10 @@ class Daemon:
 
     async def _remember(self) -> None:
         """Open windows and rolling figures out of the journal, beside the polling."""
-        while (recall := self.pipeline.recall) is not None:
-            self.pipeline.remember(await asyncio.to_thread(recall.read))
-        await self._stopping.wait()
+        while True:
+            while (recall := self.pipeline.recall) is not None:
+                self.pipeline.remember(await asyncio.to_thread(recall.read))
+            await asyncio.sleep(1.0)  # until the clock is stepped back
 
     async def _watchdog(self) -> None:
         """Fed by progress alone: the pulse has committed, and every wire's task has shown a sign of life."""

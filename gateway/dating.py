@@ -76,6 +76,10 @@ class Dating:
         moves = now_ns - self._moved_ns <= FROZEN_NS
         return moves and BUILD_MS <= wall_ms <= HORIZON_MS and self._clock.trusted()
 
+    def at_once(self) -> bool:
+        """Whether what comes in now is dated now: nothing older waits, and the time is trusted."""
+        return not self.waiting and self.trusted()
+
     def hold(self, t_mono_ns: int, what: Undated) -> int:
         """Journal it without a wall time; returns its position. Kept on the scale that counts sleep too."""
         t_mono_ns += self._clock.asleep_ns()

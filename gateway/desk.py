@@ -110,6 +110,7 @@ class Desk:
             self._permit = ""
             return {"left_s": 0.0}
         if what == "finish":
+            await self._sound(_lang(request))
             self._permit = ""
             self._tell("finish", {"en": "setup on the live page is done; the gateway starts anew",
                                   "th": "ตั้งค่าบนหน้าแสดงผลสดเสร็จแล้ว เกตเวย์เริ่มใหม่"})  # fmt: skip
@@ -120,19 +121,36 @@ class Desk:
             return {"left_s": round(self._permit_until_s - self._now_s()), "profiles": list(shipped())}
         if not self._command:
             raise _No("this gateway runs without tools")
+        if what == "scan":
+            return await self._alone(_lang(request), "scan", _id(request, "bus"))
+        if what == "read":
+            return await self._alone(_lang(request), "read", _id(request, "device"))
+        if what == "add":
+            return await self._add(request)
+        raise _No("setup knows scan, read, add, finish and close")
+
+    async def _sound(self, lang: str) -> None:
+        """Whether the gateway can start anew with the config as it is now; where not, it goes on and the permit stays.
+
+        The tool reads it as the new process will. Raises `_No` with the first fault.
+        """
+        if not self._command:
+            return
+        found = await self._alone(lang, "check")
+        if found["exit"] != 0:
+            faults = [fault for line in found["lines"] for fault in line.get("faults", ())]
+            fact = f"{faults[0]['fact']} ({faults[0]['code']})" if faults else "`citygate check` tells more"
+            raise _No(f"the config has a fault, so nothing starts anew: {fact}")
+
+    async def _alone(self, lang: str, verb: str, *words: str) -> dict[str, Any]:
+        """Run a verb while no other is at work."""
         if self._busy:
             raise _No("another tool is at work; wait for its end")
         self._busy = True
         try:
-            if what == "scan":
-                return await self._tool(_lang(request), "scan", _id(request, "bus"))
-            if what == "read":
-                return await self._tool(_lang(request), "read", _id(request, "device"))
-            if what == "add":
-                return await self._add(request)
+            return await self._tool(lang, verb, *words)
         finally:
             self._busy = False
-        raise _No("setup knows scan, read, add, finish and close")
 
     async def _add(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         unit, profile, bus = request.get("unit"), _id(request, "profile"), _id(request, "bus")
@@ -145,7 +163,7 @@ class Desk:
             if not isinstance(every, str) or not _EVERY.fullmatch(every):
                 raise _No("`every` is a time such as 1s or 500ms")
             options += ["--every", every]
-        found = await self._tool(_lang(request), "add", f"{bus}/{unit}", *options)
+        found = await self._alone(_lang(request), "add", f"{bus}/{unit}", *options)
         if found["exit"] == 0:
             name = str(found["lines"][-1].get("device", profile)) if found["lines"] else profile
             self._tell("add", {"en": f"{name} was added on the live page", "th": f"เพิ่ม {name} บนหน้าแสดงผลสด"})

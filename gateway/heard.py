@@ -2,7 +2,8 @@
 
 A traffic sensor tells its latest interval as often as it is asked. A daemon that forgets at its end which one it had
 delivered would deliver it again at its start: the vehicles of that interval counted twice. So the names of the last
-ones are a journal mark, committed together with the records.
+ones are a journal mark, committed together with the records: a device puts a name into `seen` when it hands the sample
+over, not when it hears it (a poll may ask many times). The parts heard last are kept, of a device with too many.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ Invariants:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
@@ -37,6 +38,7 @@ class Lanes(Queues):
 
     def __init__(self, *, ledger: Ledger, chosen: Filter, journal: Journal, codec: Codec) -> None:
         super().__init__(ledger=ledger, chosen=chosen, journal=journal, codec=codec)
+        self.left_out: Callable[[Record], None] = lambda _record: None  # told of each that `raw_every` leaves out
         self.rate = FIRST_RATE  # values/s that the sink last sustained
         self.values_per_record = 10.0
         self._gaps: list[tuple[int, int]] | None = None
@@ -70,6 +72,7 @@ class Lanes(Queues):
         self.values_per_record += 0.01 * (values_of(record) - self.values_per_record)
         if self._filter.thinned(record):
             self.ledger.book(position, "sampled")
+            self.left_out(record)
             self._leave_out(position)
         elif self._rationed and (not self._open or defers(record)):
             self._apart = self._apart if defers(record) else -1

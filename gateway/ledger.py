@@ -98,6 +98,7 @@ class Ledger:
     In the ranges of `passed` only deferred records (raw and amended ones) may still wait, all others have their fate:
     so a spent budget, with raw waiting between delivered windows for weeks, does not make a range per window.
     `size_bytes` went out ever; `period_bytes` since `period_ms` (UTC ms, the local start of the budget's period).
+    `told`: up to here a gap event has named what `raw_every` left out (gateway.sampling).
     """
 
     low: int
@@ -113,6 +114,7 @@ class Ledger:
     passed: list[tuple[int, int]] = field(default_factory=list)
     period_ms: int = 0
     period_bytes: int = 0
+    told: int = 0
 
     @property
     def waiting(self) -> int:
@@ -204,7 +206,7 @@ class Ledger:
         """The state for a journal mark."""
         facts = [1, self.low, self.selected, self.counts, self.done, self.size_bytes, self.upto, self.chosen]
         facts += [self.since, self.unheard, self.unheard_open]
-        facts += [[pair for pair in self.passed if pair[1] > self.low], self.period_ms, self.period_bytes]
+        facts += [[pair for pair in self.passed if pair[1] > self.low], self.period_ms, self.period_bytes, self.told]
         return msgspec.msgpack.encode(facts)
 
     @classmethod
@@ -212,14 +214,15 @@ class Ledger:
         """The state of a journal mark."""
         _version, low, selected, counts, done, size_bytes, upto, chosen, *more = msgspec.msgpack.decode(blob)
         known = dict.fromkeys(FATES, 0) | counts
-        since, unheard, unheard_open, passed, *period = (*more, [], 0, 0) if len(more) == 3 else more or _OLDEST
+        rest: list[Any] = more + _BEFORE[len(more) :]
+        since, unheard, unheard_open, passed, period_ms, period_bytes, told = rest
         return cls(
             low, selected, known, _ranges(done), size_bytes, upto, chosen, since, _ranges(unheard), unheard_open,
-            _ranges(passed), *period,
+            _ranges(passed), period_ms, period_bytes, told,
         )  # fmt: skip
 
 
-_OLDEST: Final[tuple[Any, ...]] = (0, [], False, [], 0, 0)  # what marks of before held besides
+_BEFORE: Final[list[Any]] = [0, [], False, [], 0, 0, 0]  # of what older marks do not hold
 
 
 def _inside(ranges: list[tuple[int, int]], position: int) -> bool:

@@ -131,11 +131,13 @@ class Numbers:
         """Epoch and number that the next record gets, and `prev` for the first of an epoch.
 
         An amended one has those of its first issue: it replaces that record as a whole, and no number goes missing.
+        Where that is not known any more it gets a number of its own, never that of another record.
         """
         key = device, stream
         line = self._line(key)
-        if rev:
-            return *self._firsts.get(key, {}).get(t_ms, (self.epoch, line.seq)), None
+        first = self._firsts.get(key, {}).get(t_ms) if rev else None
+        if first is not None:
+            return *first, None
         return self.epoch, line.seq + 1, self._before.get(key) if line.seq == 0 else None
 
     def first_issue(self, record: Record) -> None:
@@ -145,14 +147,17 @@ class Numbers:
         if len(firsts) > FIRSTS:
             del firsts[next(iter(firsts))]
 
+    def _unknown(self, record: Record) -> bool:
+        return record.t_ms not in self._firsts.get((record.device, record.stream), {})
+
     def issue(self, record: Record) -> None:
         """The record is in the journal: its number and time are taken."""
         key = record.device, record.stream
         line = self._line(key)
-        if not record.rev:
+        if record.epoch == self.epoch:  # an amendment of before has the number of then
             line.seq = max(line.seq, record.seq)
-            if isinstance(record.body, Aggregate):
-                self.first_issue(record)
+        if isinstance(record.body, Aggregate) and (not record.rev or self._unknown(record)):
+            self.first_issue(record)
         if record.t_ms > line.top_ms:  # above everything again
             self._issued.pop(key, None)
             self._learned_ms.pop(key, None)

@@ -23,6 +23,8 @@ from gateway.reading import Aggregate, Event, Reading, Series
 from gateway.recall import Index, Recall
 from gateway.record import Body, Record
 from gateway.refused import Refused
+from gateway.revisit import Revisit, Revisits, Windows
+from gateway.rounding import Rounded
 from gateway.schemas import Schemas
 
 GIVE_SAMPLE: Final = 50  # held entries that are dated with each new one, and with each tick
@@ -35,19 +37,6 @@ class Judge(Protocol):
 
     def judge(self, reading: Reading) -> Reading:
         """The reading with the worst code of each point."""
-
-
-class Windows(Protocol):
-    """Statistics on clock-aligned windows (gateway.window)."""
-
-    def add(self, reading: Reading) -> None:
-        """Take one judged reading."""
-
-    def close(self, now_ms: int) -> list[Aggregate]:
-        """The windows that are complete by now."""
-
-    def stepped(self, now_ms: int) -> None:
-        """The clock was stepped to now."""
 
 
 Listener = Callable[[int, Record | None], None]
@@ -81,16 +70,18 @@ class Pipeline:
         self._codec = codec
         self._estimated = estimated
         self._judge: Judge | None = None
-        self._digits: dict[Series, tuple[int, ...]] = {}
+        self._rounded = Rounded()
         self._windows: Windows | None = None
         self._attach: Callable[[Aggregate], Aggregate] = lambda aggregate: aggregate
         self._numbers = Numbers(journal=journal, codec=codec, epoch=epoch)
         self._schemas = Schemas(journal=journal, codec=codec)
         self._refused = Refused(epoch)
         self._dating = Dating(clock=clock, journal=journal, codec=codec, boot=boot, max_wait_s=max_wait_s)
+        self.dated: Callable[[], bool] = self._dating.at_once
         self._before: tuple[int, int] | None = None  # ms: offset of the wall clock, and sleep
         self._told = 0
-        self._recall: Recall | None = None
+        self._recall: Recall | Revisit | None = None
+        self._revisits: Revisits | None = None
         self._unissued: list[Aggregate] = []
         self._index = Index(journal)
 
@@ -113,12 +104,18 @@ class Pipeline:
         self._recall = recall
         if recall is not None:
             recall.record = self._numbers.first_issue
+        series = tuple(series)
+        if windows is not None:
+            self._revisits = Revisits(
+                journal=self._journal, codec=self._codec, series=series, windows=windows, numbers=self._numbers
+            )
+            self.listeners.append(self._revisits.heard)
         self._schemas.fit(series)
 
     def take(self, series: Series, sample: Sample) -> None:
         """One sample of one series: at once where the clock is trusted, else held in the journal until it is."""
-        values = tuple(map(round, sample.values, self._digits_of(series)))
-        if self._dating.waiting or not self._dating.trusted():
+        values = self._rounded(series, sample.values)
+        if not self.dated():
             self._hold(sample.t_mono_ns, (series, values, sample.codes))
             return
         self._watch_steps()
@@ -149,16 +146,19 @@ class Pipeline:
         if self._estimated:
             codes = tuple(code or int(Code.ESTIMATED) for code in codes)
         t_ms = self._numbers.free(ident, "raw", t_ms=reading.t_ms)
-        reading = replace(reading, t_ms=t_ms, codes=codes)
+        if t_ms != reading.t_ms or codes is not reading.codes:
+            reading = replace(reading, t_ms=t_ms, codes=codes)
         if self._judge is not None:
             reading = self._judge.judge(reading)
+        if self._revisits is not None and self._recall is None:
+            self._recall = self._revisits.due(reading, self._clock.wall_ms())
         if not self._append(ident, "raw", reading):
             self._refused.add(ident, "raw", t_ms=t_ms)
         if self._windows is not None and self._recall is None:  # a recall takes it from the journal
             self._windows.add(reading)
 
     @property
-    def recall(self) -> Recall | None:
+    def recall(self) -> Recall | Revisit | None:
         """What is still to be remembered: read a slice of it, give it to `remember`; None: all is there."""
         return self._recall
 
@@ -171,14 +171,8 @@ class Pipeline:
             found = self._recall.step(self._recall.read() if entries is None else entries)
             if found is None:
                 return False
-            self._recall, self._unissued = None, found
+            self._recall, self._unissued = None, [*self._unissued, *found]
         return True
-
-    def _digits_of(self, series: Series) -> tuple[int, ...]:
-        found = self._digits.get(series)
-        if found is None:
-            found = self._digits[series] = tuple(point.digits for point in series.points)
-        return found
 
     def _watch_steps(self) -> None:
         """Tell of a step of the wall clock, and of sleep, against the loop's time; each once."""
@@ -206,7 +200,7 @@ class Pipeline:
         """Date what is held, then close the windows that are complete; none before the clock is trusted."""
         if self._dating.waiting:
             self._give(GIVE_TICK)
-        if self._dating.waiting or not self._dating.trusted():
+        if not self.dated():
             return
         self._watch_steps()
         self._tell_refused()
@@ -229,7 +223,7 @@ class Pipeline:
 
     def event(self, event: Event) -> None:
         """Journal an event; it is committed within 100 ms. Before the clock is trusted it waits, as samples do."""
-        if self._dating.waiting or not self._dating.trusted():
+        if not self.dated():
             self._hold(self._clock.mono_ns(), event)
         else:
             self._event(event)

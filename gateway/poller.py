@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Sequence
 from typing import Final
 
-from drivers.device import Acknowledging, Excusing, Polled, Pushing, Slow
+from drivers.device import Acknowledging, Polled, Pushing, Unloading
 from drivers.errors import LinkError
 from drivers.link import Link, SerialLink, TcpLink
 from drivers.sample import FIRST_BAD, Code, Sample
@@ -66,23 +66,29 @@ class PolledWire(Wire):
     async def _poll(self, station: Station, poll: Awaitable[tuple[Sample, ...]]) -> tuple[Sample, ...]:
         loop = asyncio.get_running_loop()
         station.begin(loop.time())
-        if isinstance(station.device, Slow):
-            self.beat_s = loop.time() + station.device.longest_s  # until then its silence is no standstill
-        samples = await poll
+        if station.slow is not None:
+            self.beat_s = loop.time() + station.slow.longest_s  # until then its silence is no standstill
+        try:
+            samples = await poll
+        except (LinkError, asyncio.CancelledError):
+            if (station.proven or station.addressed is None) and isinstance(station.device, Unloading):
+                self.deliver(station, station.device.left())
+            raise
         self._traffic.busy_s += loop.time() - station.asked_s
         station.polls += 1
         heard = _heard(station, samples)
         station.spent(loop.time(), answered=heard)
         if not heard:
             station.failed += 1
-        elif not station.proven and not await self._identified(station):
+        elif (not station.proven or loop.time() >= station.curious_s) and not await self._identified(station):
             samples = station.failure(loop.time(), Code.ABSENT)
         self.deliver(station, samples)
         return samples
 
     async def _identified(self, station: Station) -> bool:
-        """Whether a device that answers after its wire came back is the one that was believed before."""
-        wrong = station.judge(() if station.addressed is None else await station.addressed.identify())
+        """Whether a device that answers is the one that was believed before."""
+        findings = () if station.addressed is None else await station.addressed.identify()
+        wrong = station.judge(findings, asyncio.get_running_loop().time())
         if wrong is not None and station.id not in self._strangers:
             self._strangers.add(station.id)
             self._say(station.id, "CG-BUS-06", "raised", f"{wrong.means}: {wrong.seen}")
@@ -94,13 +100,16 @@ class PolledWire(Wire):
 
     async def _answer(self) -> None:
         station, answer = self._asks.get_nowait()
+        if answer.done():  # its asker has gone
+            return
         device = station.addressed
         try:
             samples = await self._poll(station, _polled(station).poll() if device is None else device.poll_now())
         except LinkError as error:
-            answer.set_exception(error)
+            if not answer.done():
+                answer.set_exception(error)
             raise
-        if not answer.cancelled():
+        if not answer.done():
             answer.set_result(samples)
 
     async def ask(self, station: Station) -> tuple[Sample, ...]:
@@ -182,13 +191,13 @@ def _heard(station: Station, samples: Sequence[Sample]) -> bool:
     """Whether the device answered: something good came, or it says itself that it had nothing new."""
     if samples:
         return any(code < FIRST_BAD for sample in samples for code in sample.codes)
-    return isinstance(station.device, Excusing) and not station.device.failure
+    return station.excusing is not None and not station.excusing.failure
 
 
 def _polled(station: Station) -> Polled:
-    if not isinstance(station.device, Polled):
+    if station.polled is None:
         raise TypeError(f"{station.id} talks by itself and cannot be polled")
-    return station.device
+    return station.polled
 
 
 def _pushing(station: Station) -> Pushing:

@@ -118,7 +118,7 @@ class Judge:
 class _SeriesJudge:
     """The checks of one series, in order: range of what the device said, calibration, then what is left."""
 
-    __slots__ = ("_checks", "_curves", "_highs", "_lows", "_step")
+    __slots__ = ("_checks", "_curves", "_highs", "_lows", "_step", "_turning")
 
     def __init__(self, series: Series, given: Overrides) -> None:
         spans = [given.points[p.name].valid if p.name in given.points else None for p in series.points]
@@ -135,6 +135,7 @@ class _SeriesJudge:
         self._checks: tuple[Check, ...] = tuple(checks) if leap is None else (*checks, leap)
         self._curves = [(i, given.curves[p.name]) for i, p in enumerate(series.points) if p.name in given.curves]
         self._step = [point.digits for point in series.points]
+        self._turning = {index for index, point in enumerate(series.points) if point.name.startswith("wind_direction")}
 
     def judge(self, reading: Reading) -> Reading:
         """All checks, in order; the range first, in bulk."""
@@ -161,14 +162,21 @@ class _SeriesJudge:
     def _calibrated(self, reading: Reading, codes: list[int]) -> tuple[float, ...]:
         """True values of what was not rejected; a rejected number stays as the device said it.
 
-        What the certificate does not cover, and what leaves the device's range by it, is `calibration`.
+        What the certificate does not cover, and what leaves the device's range by it, is `calibration`. A direction
+        goes around at 360 deg.
         """
         values = list(reading.values)
         for index, curve in self._curves:
             if codes[index] >= FIRST_BAD:
                 continue
             raw = values[index]
-            values[index] = true = round(curve.true(raw), self._step[index])
+            true = round(curve.true(raw), self._step[index])
+            if index in self._turning:
+                true %= 360.0
+            if not isfinite(true):  # a curve that leads beyond all numbers: the raw one stays, and is not believed
+                mark(codes, index, code=Code.RANGE)
+                continue
+            values[index] = true
             if curve.doubted(raw, reading.t_ms) or not self._lows[index] <= true <= self._highs[index]:
                 mark(codes, index, code=Code.CALIBRATION)
         return tuple(values)

@@ -60,7 +60,7 @@ class Index:
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
-        self._pairs = _pairs(journal.marks)
+        self._pairs = pairs_of(journal.marks)
 
     def note(self, now_ms: int) -> None:
         """Called with trusted time, as often as one likes."""
@@ -71,7 +71,8 @@ class Index:
         self._journal.mark(MARK, msgspec.msgpack.encode([1, self._pairs]))
 
 
-def _pairs(marks: Mapping[str, bytes]) -> list[tuple[int, int]]:
+def pairs_of(marks: Mapping[str, bytes]) -> list[tuple[int, int]]:
+    """Positions and times (UTC ms) of the mark."""
     blob = marks.get(MARK)
     return [] if blob is None else [(at, t_ms) for at, t_ms in msgspec.msgpack.decode(blob)[1]]
 
@@ -130,7 +131,7 @@ class Recall:
         self._twins: dict[Series, Series | None] = {}
         self._windows = windows
         self._note = note
-        pairs = _pairs(journal.marks)
+        pairs = pairs_of(journal.marks)
         newest_ms = max((t_ms for _, t_ms in pairs[-1:]), default=0)
         self._from_ms = windows.recall_from(newest_ms)
         raw = _position(pairs, self._from_ms - PRELUDE_MS, last=journal.first)

@@ -9,15 +9,26 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from gateway.lanes import Lanes
+from gateway.meter import Meter
 from gateway.record import Record
 from gateway.replay import Order, Replay
-from gateway.sinks import Fate, Parcel, Renewed, Sink, SinkDown, Warns
+from gateway.sinks import Fate, Parcel, Renewed, Sink, SinkDown, Warns, Weighs
 
 LOG: Final = logging.getLogger("citygate.ship")
 LONGEST_WAIT_S: Final = 30.0
 PARK_S: Final = 5.0
 RESCAN_S: Final = 30.0
 BACKLOG_CHUNK: Final = 200
+
+
+def wait_s(
+    failures: int, *, asked_s: float | None = None, dice: Callable[[float, float], float] = random.uniform
+) -> float:
+    """How long to wait after so many failures in a row (s): full jitter up to 1, 2, 4 ... 30, behind what was asked.
+
+    All of a city's gateways lose their broker in the same second; without jitter they would all be back in one, too.
+    """
+    return (asked_s or 0.0) + dice(0.1, min(LONGEST_WAIT_S, 0.5 * 2.0 ** min(failures, 8)))
 
 
 class Shipper:
@@ -37,6 +48,11 @@ class Shipper:
         self.bury: Callable[[str, Record, str], None] = lambda _name, _record, _reason: None
         self.replay: Replay | None = None
         self.say: Callable[[str, str, str, str], None] = lambda _name, _code, _state, _fact: None
+        self.meter: Meter | None = None
+        self.waited_s = 0.0  # before the last try to connect
+        self.after_commit: Callable[[], None] = lambda: None
+        self._weighed_bytes = 0
+        self._scale = sink if isinstance(sink, Weighs) else None  # asked once: such a look is not cheap
         self._wake = asyncio.Event()
         self._backfill_bytes_s = backfill_bytes_s
         self._tokens = 0.0
@@ -55,6 +71,7 @@ class Shipper:
 
     def committed(self) -> None:
         """The journal has committed: held windows and events may go, and the backlog may be read further."""
+        self.after_commit()
         self._wake.set()
 
     def settle(self, position: int, fate: Fate, reason: str) -> None:
@@ -114,11 +131,13 @@ class Shipper:
                     if self.replay is not None:
                         self.replay.abandon()
                     await self.sink.close()
-                await asyncio.sleep(self._wait_s(retry_s))
+                self.waited_s = wait_s(self._failures, asked_s=retry_s)
+                await asyncio.sleep(self.waited_s)
         finally:
             self.state = "stopped"
 
     def _up(self) -> None:
+        self._weigh()
         self.lanes.begin()
         self._failures = 0
         self.state, self.fact = "up", ""
@@ -137,10 +156,6 @@ class Shipper:
             self.code = down.code
             self.say(self.name, down.code, "raised", str(down))
             LOG.warning("sink %s: down: %s [%s]", self.name, down, down.code)
-
-    def _wait_s(self, asked_s: float | None) -> float:
-        most_s = min(LONGEST_WAIT_S, 0.5 * 2.0 ** min(self._failures, 8))
-        return (asked_s or 0.0) + random.uniform(0.1, most_s)  # noqa: S311 - spreads load, hides nothing
 
     async def _pump(self) -> None:
         loop = asyncio.get_running_loop()
@@ -170,6 +185,7 @@ class Shipper:
 
     def _next(self, now_s: float) -> tuple[list[Parcel], float]:
         """What to hand over now, or how long to sleep at most (s)."""
+        self._weigh()
         room = self.sink.window - self.lanes.in_hand - (0 if self.replay is None else self.replay.in_hand)
         if room <= 0:
             return [], 1.0
@@ -177,17 +193,39 @@ class Shipper:
         if self.lanes.live_waiting:
             due_s = self._live_since_s + self.sink.linger_s
             if now_s >= due_s or self.lanes.live_waiting >= room:
-                return self.lanes.live(room), 0.0
+                parcels = self.lanes.live(room)
+                self._guess(len(parcels))
+                return parcels, 0.0
             wait_s = due_s - now_s
         allowed = self._allowed(now_s)
         # Half of the window stays free for live records while the backlog drains beside them.
         room = min(room - (self.sink.window // 2 if self.lanes.state == "both" else 0), BACKLOG_CHUNK, allowed)
         parcels = self.lanes.backlog(room) if room > 0 else []
-        if not parcels and room > 0 and self.replay is not None:
+        if not parcels and room > 0 and self.replay is not None and not (self.meter and self.meter.spent):
             return self.replay.next(room), wait_s
+        self._guess(len(parcels))
         if self._backfill_bytes_s and self.lanes.state == "both":
             self._tokens -= len(parcels) * self._record_bytes()
         return parcels, min(wait_s, 0.05) if allowed <= 0 else wait_s
+
+    def _weigh(self) -> None:
+        """Count what the sink has sent since the last look; where the budget is spent, raw and the backlog wait."""
+        if self._scale is not None:
+            sent_bytes = self._scale.sent_bytes
+            self._count(sent_bytes - self._weighed_bytes)
+            self._weighed_bytes = sent_bytes
+        if self.meter is not None:
+            self.lanes.ration(self.meter.spent)
+
+    def _guess(self, parcels: int) -> None:
+        """A sink that does not weigh what it sends: about so much it will be."""
+        if parcels and self._scale is None:
+            self._count(round(parcels * self._record_bytes()))
+
+    def _count(self, size_bytes: int) -> None:
+        self.lanes.ledger.size_bytes += size_bytes
+        if self.meter is not None:
+            self.meter.add(size_bytes)
 
     def _record_bytes(self) -> float:
         return 120.0 + 16.0 * self.lanes.values_per_record
@@ -211,6 +249,8 @@ class Shipper:
             "confirmed": confirmed,
             "waiting": ledger.waiting,
             **counts,
+            "bytes": ledger.size_bytes,
+            **({"budget": self.meter.report()} if self.meter else {}),
             **({"code": self.code, "fact": self.fact} if self.code else {}),
             **({"warning": warning} if (warning := self._warning()) else {}),
         }
@@ -222,4 +262,5 @@ class Shipper:
         told = self.sink.warning() if isinstance(self.sink, Warns) else ""
         unheard = self.lanes.ledger.counts["unheard"]
         heard = f"{unheard} records went to a broker where nobody listened" if unheard else ""
-        return "; ".join(text for text in (told, heard) if text)
+        spent = "" if self.meter is None else self.meter.warning()
+        return "; ".join(text for text in (told, heard, spent) if text)

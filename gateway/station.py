@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any, Final
 
-from drivers.device import Addressed, Finding, Polled, Pushing, Remembering
+from drivers.device import Addressed, Excusing, Finding, Polled, Pushing, Remembering, Slow
 from drivers.sample import Code, Sample
 from gateway.reading import Series
 
@@ -20,6 +21,8 @@ RECENT: Final = 32  # polls among which the longest is looked for
 STRANGE_S: Final = 20.0  # after so long a silence a device shows its identity before it is believed
 STRANGE_PERIODS: Final = 2.5
 FEW: Final = 8  # answered polls whose median is the usual cost
+CURIOUS_S: Final = 5.0  # after which a mark that could not be read is looked for again, then after twice that, ...
+CURIOUS_MOST_S: Final = 640.0
 
 
 @dataclass(slots=True)
@@ -30,8 +33,9 @@ class Station:
     `need_s` is what an answered poll usually takes of the wire's time (0 before the first), `least_s` what the quickest
     of late took, `worst_s` the longest, answered or not; `offset_s` and `place_s` are its place among the polls of a
     period (`gateway.due`). `missed` counts periods that went by without a poll, `failed` polls without a good value,
-    `vain` says that the last was one; `marks` are the fingerprints that held when it was last believed, and `proven` is
-    false from the loss of its wire until they hold again.
+    `vain` says that the last was one; `marks` says of each fingerprint (by its place) what was seen when it was
+    first read, None where it did not hold; `proven` is false from the loss of its wire until they hold again, and
+    `curious_s` is when those that could not be read are looked for again.
     """
 
     id: str
@@ -53,17 +57,25 @@ class Station:
     heard_s: float | None = None
     undeclared: dict[str, int] = field(default_factory=dict)
     proven: bool = False
-    marks: frozenset[tuple[str, str]] | None = None
+    marks: dict[int, str | None] = field(default_factory=dict)
+    curious_s: float = inf
     intervals_s: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT))
     _costs_s: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
     _answers_s: deque[float] = field(default_factory=lambda: deque(maxlen=FEW))
+    _pause_s: float = CURIOUS_S
     plan_s: float = 0.0
     period_s: float = field(init=False)
     addressed: Addressed | None = field(init=False)
     remembering: Remembering | None = field(init=False)
+    polled: Polled | None = field(init=False)
+    slow: Slow | None = field(init=False)
+    excusing: Excusing | None = field(init=False)
 
     def __post_init__(self) -> None:
-        self.period_s = self.every_s or (ASK_EVENTS_S if isinstance(self.device, Polled) else 0.0)
+        self.polled = self.device if isinstance(self.device, Polled) else None  # asked once: such a look is not cheap
+        self.slow = self.device if isinstance(self.device, Slow) else None
+        self.excusing = self.device if isinstance(self.device, Excusing) else None
+        self.period_s = self.every_s or (ASK_EVENTS_S if self.polled is not None else 0.0)
         self.addressed = self.device if isinstance(self.device, Addressed) else None
         self.remembering = self.device if isinstance(self.device, Remembering) else None
 
@@ -99,21 +111,22 @@ class Station:
             self.plan_s = self.addressed.plan_s() if self.addressed is not None else 0.0
             self.least_s, self.need_s = ordered[0], ordered[len(ordered) // 2]
 
-    def judge(self, findings: Sequence[Finding]) -> Finding | None:
+    def judge(self, findings: Sequence[Finding], now_s: float) -> Finding | None:
         """Hold its fingerprints against those of before; the first that does not hold any more, or None.
 
-        A mark that never held is not asked for: a compatible device of another make is still the one configured.
+        A mark that did not hold when it was first read is not asked for: a compatible device of another make is still
+        the one configured. One that was never read, because its answer was lost, is looked for again.
         """
-        held = frozenset(_mark(finding) for finding in findings if finding.holds)
-        if self.marks is None:
-            self.marks = held
-        self.proven = self.marks <= held
-        return next((one for one in findings if one.read and self._belied(one)), None)
-
-    def _belied(self, one: Finding) -> bool:
-        """Whether a mark that held before does not hold any more."""
-        before = {mark for mark in self.marks or () if mark[0] == one.means}
-        return bool(before) and not (one.holds and _mark(one) in before)
+        told = {n: one for n, one in enumerate(findings) if one.read}
+        for n, one in told.items():
+            self.marks.setdefault(n, _mark(one))
+        belied = [one for n, one in told.items() if self.marks[n] not in {None, _mark(one)}]
+        unread = any(n not in self.marks for n in range(len(findings)))
+        self.curious_s = now_s + self._pause_s if unread else inf
+        self._pause_s = min(2 * self._pause_s, CURIOUS_MOST_S) if unread else CURIOUS_S
+        needed = {n for n, mark in self.marks.items() if mark is not None}
+        self.proven = not belied and (self.proven or needed <= told.keys())
+        return belied[0] if belied else None
 
     def report(self) -> dict[str, Any]:
         """Its part of the wire's figures."""
@@ -125,5 +138,8 @@ class Station:
         return told
 
 
-def _mark(finding: Finding) -> tuple[str, str]:
-    return finding.means, finding.seen if finding.same else ""
+def _mark(finding: Finding) -> str | None:
+    """What must be seen again; None where it does not hold."""
+    if not finding.holds:
+        return None
+    return finding.seen if finding.same else ""

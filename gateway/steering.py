@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
-from drivers.errors import LinkError
+from drivers.errors import LinkBusy, LinkError
 from gateway.health import Health, record_line
+from gateway.lending import LONGEST_S, same
 from gateway.pipeline import Pipeline
 from gateway.poller import PolledWire, Station, Wire
 from gateway.reading import Series
@@ -49,8 +50,8 @@ class Steering:
                 return {"sinks": dict(self._health.sinks())}
             case {"ask": "health"}:
                 return self._health.report()
-            case {"ask": "lend", "bus": str(bus), "for_s": float() | int() as for_s}:
-                return await self._lend(bus, float(for_s))
+            case {"ask": "lend", "bus": str(), "for_s": float() | int() as for_s}:
+                return await self._lend(request, for_s=float(min(max(for_s, 0), LONGEST_S)))
             case {"ask": "history" | "replay" as ask}:
                 return self._replay(request) if ask == "replay" else await self._history(request)
         return {"error": {"code": "CG-SYS-04", "fact": "the daemon does not know this question"}}
@@ -97,17 +98,34 @@ class Steering:
         order = shipper.replay.order
         return {"state": shipper.state, "fact": shipper.fact, **({} if order is None else progress(order))}
 
-    async def _lend(self, bus: str, for_s: float) -> Mapping[str, Any]:
-        """Keep off a wire for `for_s` seconds; 0 takes it back. It is closed when the answer leaves."""
-        wire = next((wire for wire in self._wires if wire.name == bus), None)
-        if wire is None:
-            return {"error": {"code": "CG-BUS-16", "fact": f"no bus is called {bus!r}"}}
-        if for_s > 0 and wire.loan.lent:
-            return {"error": {"code": "CG-BUS-19", "fact": f"the wire {bus} is lent already"}}
-        await wire.loan.lend(for_s)
+    async def _lend(self, request: Mapping[str, Any], *, for_s: float) -> Mapping[str, Any]:
+        """Keep off a wire for `for_s` seconds; 0 takes it back. It is closed when the answer leaves.
+
+        The wire is the one behind `endpoint`, whatever it is called; without one, the `bus` of this name. `token` is
+        that of a loan which is to last longer, or to end.
+        """
+        endpoint, bus, token = request.get("endpoint"), request["bus"], request.get("token", "")
+        if isinstance(endpoint, str):
+            wire = await self._behind(endpoint)
+            if wire is None:
+                return {"bus": "", "lent_s": 0.0}  # no wire of ours: whoever asks may use it
+        else:
+            wire = next((wire for wire in self._wires if wire.name == bus), None)
+            if wire is None:
+                return {"error": {"code": "CG-BUS-16", "fact": f"no bus is called {bus!r}"}}
+        try:
+            kept = await wire.loan.lend(for_s, token=str(token))
+        except LinkBusy as busy:
+            return {"error": {"code": "CG-BUS-19", "fact": f"the wire {wire.name}: {busy.fact}"}}
         if for_s > 0:
             await wire.way.close()
-        return {"bus": bus, "lent_s": for_s}
+        return {"bus": wire.name, "lent_s": for_s, "token": kept}
+
+    async def _behind(self, endpoint: str) -> Wire | None:
+        for wire in self._wires:
+            if await same(wire.way.endpoint, endpoint):
+                return wire
+        return None
 
     async def _read_station(self, wire: Wire, station: Station) -> Mapping[str, Any]:
         if isinstance(wire, PolledWire):

@@ -65,12 +65,19 @@ class Wire:
                 self.loan.check()
                 await self.way.open()
                 self._up()
-                await self.loan.work(self.serve)
+                await self.loan.work(self._serve_and_close)
             except LinkError as error:
                 self._down(error)
             finally:
                 await self.way.close()
             await self._absent(random.uniform(0.1, min(REOPEN_S, 0.5 * 2.0**self._failures)))  # noqa: S311 - jitter
+
+    async def _serve_and_close(self) -> None:
+        """Closing takes as long as late answers may come: a tool gets the wire after that, and not before."""
+        try:
+            await self.serve()
+        finally:
+            await self.way.close()
 
     async def serve(self) -> None:
         """Use the open link. Raises `LinkError` when it is lost."""

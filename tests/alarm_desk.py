@@ -48,20 +48,24 @@ class Desk:
         self.clock = clock or FakeClock(wall_ms=T0_MS, mono_ns=10**12)
         self.journal = journal or RamJournal()
         self.events = []
-        self.alarms = Alarms(self.config, self.items, clock=self.clock, journal=self.journal, tell=self.events.append)
+        self.dated = True
+        self.alarms = Alarms(
+            self.config, self.items, clock=self.clock, journal=self.journal, tell=self.events.append,
+            dated=lambda: self.dated,
+        )  # fmt: skip
         self._seq = itertools.count(1)
 
     def _note(self, device, stream, t_ms, body):
         self.alarms.note(0, Record(device, stream, t_ms, "00000001-0000", next(self._seq), body))
 
-    def say(self, ident, values=(), code=0, *, age_s=0.0, **points):
-        """A reading of now: the named points, all others 1.0; `code` for all of them."""
+    def say(self, ident, values=(), code=0, *, age_s=0.0, codes=None, **points):
+        """A reading of now: the named points, all others 1.0; `code` for all of them, or `codes`."""
         series = self.series[ident]
         given = dict(values) | points
         numbers = tuple(float(given.get(point.name, 1.0)) for point in series.points)
         now_ns = self.clock.mono_ns() - int(age_s * 1e9)
         t_ms = self.clock.wall_ms() - int(age_s * 1000)
-        self._note(ident, "raw", t_ms, Reading(series, t_ms, now_ns, numbers, (int(code),) * len(numbers)))
+        self._note(ident, "raw", t_ms, Reading(series, t_ms, now_ns, numbers, codes or (int(code),) * len(numbers)))
 
     def fail(self, ident):
         self.say(ident, code=Code.TIMEOUT)

@@ -1,6 +1,7 @@
 """Calls the command line in this process, and serves a daemon's local socket for its verbs."""
 
 import asyncio
+import json
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -55,8 +56,6 @@ def said(capsys, *argv):
 
 def in_form(out, words):
     """Every line (or the one object) that a verb printed holds to the schema that is shipped for it."""
-    import json
-
     from jsonschema import Draft202012Validator
 
     from gateway.cli.forms import form
@@ -67,8 +66,17 @@ def in_form(out, words):
     validator = Draft202012Validator(form(verb))
     lines = [out] if out.startswith("{\n") else out.splitlines()
     for line in lines:
-        faults = [f"{fault.json_path}: {fault.message}"[:300] for fault in validator.iter_errors(json.loads(line))]
+        faults = [f"{fault.json_path}: {fault.message}"[:300] for fault in validator.iter_errors(_parsed(line))]
         assert faults == [], f"citygate {verb} --json: {line[:400]}"
+
+
+def _parsed(line):
+    """Strict JSON: Python's own reader takes NaN and Infinity, others do not."""
+
+    def no(constant):
+        raise AssertionError(f"{constant} is no JSON")
+
+    return json.loads(line, parse_constant=no)
 
 
 def site(folder, *, port=502, more=""):

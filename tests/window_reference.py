@@ -80,18 +80,28 @@ def _stats(kind, used, before):
     return (used[-1], float(sum(a != b for a, b in pairwise(chain))))
 
 
-def aggregate(one, length, start, inside, earlier):
+def _slots(one, start, size, times, base):
+    """Slots that hold a poll, on the better of two phases in each base window (where slots divide it)."""
+    every = one.every_ms
+    piece = base if base % every == 0 else size
+    filled = 0
+    for low in range(start, start + size, piece):
+        inside = [t - low for t in times if low <= t < low + piece]
+        both = [len({(t + shift) // every for t in inside}) for shift in (0, every // 2)]
+        filled += min(math.ceil(piece / every), max(both))
+    return filled
+
+
+def aggregate(one, length, start, inside, earlier, base=60_000):
     """What the window at `start` must say: (n, coverage, stats, counts, codes)."""
     size = LENGTHS_S[length] * 1000
     inside = sorted(inside, key=lambda r: r.t_mono_ns)
     earlier = sorted(earlier, key=lambda r: r.t_mono_ns)
     full = [any(c < 200 and math.isfinite(v) for v, c in zip(r.values, r.codes, strict=True)) for r in inside]
-    slots = (
-        {(r.t_ms - start) // one.every_ms for r, yes in zip(inside, full, strict=True) if yes}
-        if one.every_ms
-        else set()
-    )
-    coverage = min(1.0, len(slots) / max(1.0, size / one.every_ms)) if one.every_ms else None
+    coverage = None
+    if one.every_ms:
+        times = [r.t_ms for r, yes in zip(inside, full, strict=True) if yes]
+        coverage = min(1.0, _slots(one, start, size, times, base) / max(1.0, size / one.every_ms))
     stats, counts, codes = [], [], []
     for i, point in enumerate(one.points):
         used, was = (
@@ -103,13 +113,16 @@ def aggregate(one, length, start, inside, earlier):
     return sum(full), coverage, tuple(stats), tuple(counts), tuple(codes)
 
 
-def aggregates(one, length, rows):
+def aggregates(one, length, rows, lengths=()):
     """The reference for all windows of `length` that hold a reading: start -> what it must say."""
+    base = 1000 * math.gcd(60, *(LENGTHS_S[each] for each in lengths))
+    if lengths and (one.every_ms or 0) >= 10_000:
+        base = 1000 * math.gcd(*(LENGTHS_S[each] for each in lengths))
     by_start = {}
     for r in rows:
         by_start.setdefault(window_of(r.t_ms, length)[0], []).append(r)
     return {
-        start: aggregate(one, length, start, inside, by_start.get(window_of(start - 1, length)[0], []))
+        start: aggregate(one, length, start, inside, by_start.get(window_of(start - 1, length)[0], []), base)
         for start, inside in by_start.items()
     }
 

@@ -51,6 +51,9 @@ install -D -m 0755 "$here/deploy/deb/identity.sh" "$root/usr/lib/citygate/identi
 for file in mosquitto/citygate.conf mosquitto/citygate.acl influxdb/v1.iql influxdb/v2.sh; do
     put "deploy/$file" "usr/share/doc/citygate/$file"
 done
+(cd "$here/deploy/grafana" && find dashboards provisioning -type f) | while read -r file; do
+    put "deploy/grafana/$file" "usr/share/citygate/grafana/$file"
+done
 put docs/install.md usr/share/doc/citygate/install.md
 put docs/errors.md usr/share/doc/citygate/errors.md
 put config/gateway.example.toml usr/share/doc/citygate/gateway.example.toml

@@ -1,10 +1,10 @@
 """A register device: a profile, a unit and a master make samples.
 
 A poll reads all blocks and keeps every block that was read; points of a failed block are NaN with the code of the
-failure, never 0 and never the last value. A block refused for an illegal address is bisected once: the values at fault
-are remembered and left out of later plans, and the rest of the block is kept; they are asked again after a minute, and
-then ever more seldom, because a device that starts up refuses what it will have later. Plans follow the unit's real
-reply time.
+failure, never 0 and never the last value. A block refused for an illegal address is bisected, a few reads in each
+poll: the values at fault are remembered and left out of later plans, and the rest of the block is kept; they are asked
+again after a minute, and then ever more seldom, because a device that starts up refuses what it will have later. Plans
+follow the unit's real reply time.
 """
 
 from __future__ import annotations
@@ -16,11 +16,9 @@ from math import inf, nan
 from operator import itemgetter
 from typing import Any, Final
 
-import msgspec
-
 from drivers.device import Finding
 from drivers.errors import BadFrame, DeviceRefused, NoReply, ProfileError
-from drivers.modbus.bisect import apart, bisect, cuts
+from drivers.modbus.bisect import Search, cuts, narrowed
 from drivers.modbus.decode import BlockDecoder
 from drivers.modbus.identity import Fetched, hold, number_of
 from drivers.modbus.master import Answer, Master, Priority
@@ -31,6 +29,7 @@ from drivers.sample import Code, Sample
 ILLEGAL: Final = (2, 3)
 GATEWAY: Final = (10, 11)
 LESSONS: Final = 3
+LESSON_S: Final = 0.25  # of each poll, for bisecting
 RETRIES: Final = 1
 AGAIN_S: Final = 60.0  # what was refused is asked again after that, then ever more seldom: it may have been starting up
 SELDOM_S: Final = 21600.0
@@ -84,6 +83,7 @@ class RegisterDevice:
         self._limits = profile.limits
         self._bad: set[int] = set()
         self._lessons = LESSONS
+        self._search: Search | None = None
         self._lay_out()
 
     @property
@@ -101,6 +101,7 @@ class RegisterDevice:
         self._bad.clear()
         self._limits = self.profile.limits
         self._lessons = LESSONS
+        self._search = None
         self._forget_s = inf
         self._lay_out()
 
@@ -112,10 +113,10 @@ class RegisterDevice:
         """
         self._rethink(asyncio.get_running_loop().time())
         samples, illegal = await self._round()
-        if illegal and self._lessons and self.profile.limits.retry:
-            self._lessons -= 1
-            if await self._learn(illegal):
-                samples, _ = await self._round()
+        if not illegal:
+            self._search = None
+        elif self.profile.limits.retry and await self._learn(illegal):
+            samples, _ = await self._round()
         return samples
 
     def plan_s(self) -> float:
@@ -264,25 +265,31 @@ class RegisterDevice:
             self._pick = itemgetter(*order)
 
     async def _learn(self, illegal: Sequence[Block]) -> bool:
-        """Bisect refused blocks: remember the values at fault, or that holes may not be read; false if nothing new.
-
-        Where every single value is refused the device is not itself (it may be starting up): nothing is remembered.
-        """
-        bad: set[int] = set()
-        for block in illegal:
-            found = await bisect(block.values, bad, wheres=self._wheres, limits=self._limits, fetch=self._fetch)
-            if not found:
+        """Bisect refused blocks a little further; true once something was learned, and the next round will differ."""
+        now_s = asyncio.get_running_loop().time()
+        search = self._search
+        if search is None:
+            if not self._lessons:
                 return False
+            self._lessons -= 1
+            search = self._search = Search(illegal, wheres=self._wheres, limits=self._limits)
+        spare_s = self._until_s - 2 * self._master.reply_s(self.unit)
+        known = await search.go_on(self._fetch, until_s=min(now_s + LESSON_S, spare_s))
+        if known or search.failed:
+            self._search = None
+            self._forget_s = now_s + self._again_s
+        return known and self._adopt(search.bad)
+
+    def _adopt(self, bad: set[int]) -> bool:
+        """Leave the values at fault out, or, where there are none, read no holes; false if nothing is remembered.
+
+        Where every single value is refused the device is not itself: it may be starting up, and is asked again later.
+        """
         if len(self._bad | bad) == len(self._rows):
+            self._lessons = 0
             return False
-        if bad:
-            self._bad |= bad
-            places = [apart(n, self._wheres, bad=self._bad) for n in sorted(bad)]
-            spans = tuple((w.table, w.address, w.address + w.count - 1) for w in places if w)
-            self._limits = msgspec.structs.replace(self._limits, no_go=(*self._limits.no_go, *spans))
-        else:
-            self._limits = msgspec.structs.replace(self._limits, hole=False)
-        self._forget_s = asyncio.get_running_loop().time() + self._again_s
+        self._bad |= bad
+        self._limits = narrowed(self._limits, bad, wheres=self._wheres, all_bad=self._bad)
         self._lay_out()
         return True
 

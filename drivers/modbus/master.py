@@ -31,6 +31,8 @@ __all__ = ["Answer", "Master", "Priority", "WireCounters"]
 _Key: TypeAlias = tuple[int, str, int, int]
 REQUESTS: Final = 4096
 SLICE_S: Final = 0.05
+LINGER_S: Final = 3.0
+LINGER_SLICE_S: Final = 0.01
 PROBE_S: Final = 0.1  # what a request in vain takes beside the wait: itself, silence, the adapter's delay
 NO_LIMITS: Final = Limits()
 
@@ -70,8 +72,22 @@ class Master:
         await self._wire.open()
 
     async def close(self) -> None:
-        """Close the link; what units owe is remembered."""
-        await self._wire.close()
+        """Close the link, on RTU not before late answers are out of the way; what units owe is remembered.
+
+        Whoever opens the wire next knows nothing of debts. At most `LINGER_S`.
+        """
+        loop = asyncio.get_running_loop()
+        give_up_s = loop.time() + LINGER_S
+        try:
+            with suppress(LinkError):
+                while isinstance(self._wire, RtuWire) and loop.time() < min(give_up_s, self._owed_until_s()):
+                    await self._wire.look()
+                    await asyncio.sleep(LINGER_SLICE_S)
+        finally:
+            await self._wire.close()
+
+    def _owed_until_s(self) -> float:
+        return max((unit.closed_until_s for unit in self._units.values() if unit.debts), default=0.0)
 
     async def read(
         self,

@@ -58,7 +58,11 @@ class Block:
     @property
     def data_bytes(self) -> int:
         """Bytes of data in its answer."""
-        return (self.count + 7) // 8 if self.table in BIT_TABLES else 2 * self.count
+        return _data_bytes(self.table, self.count)
+
+
+def _data_bytes(table: str, count: int) -> int:
+    return (count + 7) // 8 if table in BIT_TABLES else 2 * count
 
 
 def plan(wheres: Sequence[Where], limits: Limits, *, price: Cost) -> tuple[Block, ...]:
@@ -78,25 +82,28 @@ def plan(wheres: Sequence[Where], limits: Limits, *, price: Cost) -> tuple[Block
 
 def _best(table: str, items: Sequence[tuple[int, int, int]], *, limits: Limits, price: Cost) -> Iterable[Block]:
     """Least cost of the first j items, for every j; each step adds one block of neighbours."""
-    best: list[tuple[float, int, Block | None]] = [(0.0, 0, None)]
+    best: list[tuple[float, int]] = [(0.0, 0)]
     for j in range(1, len(items) + 1):
-        found: tuple[float, int, Block | None] | None = None
+        found: tuple[float, int] | None = None
+        end = 0
         for i in range(j - 1, -1, -1):
-            block = block_of(table, items[i:j], limits=limits)
-            if block is None:
+            end = max(end, items[i][1])
+            span = _span(table, items[i][0], end, limits=limits)
+            if span is None or not (limits.hole or _gapless(items[i:j])):
                 if items[j - 1][0] - items[i][0] > MAX_BITS:
                     break
                 continue
-            spent = best[i][0] + price.of(block.data_bytes)
+            spent = best[i][0] + price.of(_data_bytes(table, span[1]))
             if found is None or spent < found[0]:
-                found = (spent, i, block)
+                found = (spent, i)
         if found is None:
             raise ProfileError(f"{table} {items[j - 1][0]} cannot be read within the device's limits")
         best.append(found)
     blocks: list[Block] = []
     j = len(items)
     while j:
-        _, i, last = best[j]
+        i = best[j][1]
+        last = block_of(table, items[i:j], limits=limits)
         if last is not None:
             blocks.append(last)
         j = i
@@ -105,8 +112,14 @@ def _best(table: str, items: Sequence[tuple[int, int, int]], *, limits: Limits, 
 
 def block_of(table: str, items: Sequence[tuple[int, int, int]], *, limits: Limits) -> Block | None:
     """One read over all `items` (begin, end, index), or None where the limits forbid it."""
-    begin = min(item[0] for item in items)
-    end = max(item[1] for item in items)
+    span = _span(table, min(item[0] for item in items), max(item[1] for item in items), limits=limits)
+    if span is None or not (limits.hole or _gapless(items)):
+        return None
+    return Block(table, *span, tuple(item[2] for item in items))
+
+
+def _span(table: str, begin: int, end: int, *, limits: Limits) -> tuple[int, int] | None:
+    """Address and count of a read of [begin, end), or None where the limits forbid it."""
     if limits.even_start and table not in BIT_TABLES:
         begin -= begin % 2
         end += (end - begin) % 2
@@ -115,9 +128,7 @@ def block_of(table: str, items: Sequence[tuple[int, int, int]], *, limits: Limit
         return None
     if any(where == table and first < end and last >= begin for where, first, last in limits.no_go):
         return None
-    if not limits.hole and not _gapless(items):
-        return None
-    return Block(table, begin, end - begin, tuple(item[2] for item in items))
+    return begin, end - begin
 
 
 def _gapless(items: Sequence[tuple[int, int, int]]) -> bool:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
+LOOKS: Final = 32  # times that a byte of the stream may be looked at again behind a rejected head, on average
+SAVED_LOOKS: Final = 1 << 19  # bytes that may be looked at again in one go
 Value: TypeAlias = "float | int | str | tuple[Value, ...] | None"
 
 
@@ -38,7 +40,7 @@ class Cut:
     """What stands at the head of a buffer: `size` bytes of junk, of one frame, or of a rejected candidate.
 
     A rejected candidate (`reason` set, for example "checksum") is reported with its size, but the search goes
-    on one byte behind its head: the real frame may lie inside it (devices.md 0.2).
+    on one byte behind its head: the real frame may lie inside it (devices.md 0.2). See `Framer.patience`.
     """
 
     size: int
@@ -49,6 +51,10 @@ class Cut:
 def judged(size: int, *, good: bool, reason: str = "checksum") -> Cut:
     """A frame of `size` bytes if it is `good`, else a candidate rejected for `reason`."""
     return Cut(size, frame=True) if good else Cut(size, reason=reason)
+
+
+def _no_more(_facts: Sequence[Facts]) -> bool:
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +86,16 @@ class Family:
     rest: tuple[bytes, ...] = ()
     whole: Callable[[Sequence[Facts]], bool] = bool
     match: Callable[[bytes, int, int], bool] = field(default=lambda _frame, _unit, _count: True)
-    more: Callable[[Sequence[Facts]], bool] = field(default=lambda _facts: False)
+    more: Callable[[Sequence[Facts]], bool] = _no_more
     reply: Callable[[bytes], bytes] = field(default=lambda _frame: b"")
     tuned: Callable[[bytes, int], tuple[bytes, int] | None] = field(default=lambda _frame, _baud: None)
     gap_s: float = 0.5
     react_s: float | None = None
+
+    @property
+    def queues(self) -> bool:
+        """Whether the device has a queue: what it has told is gone from there, and told to nobody again."""
+        return self.more is not _no_more
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +123,8 @@ class Framer:
     """Cuts a stream of bytes into frames, whatever the portions they arrive in. Holds at most `limit` bytes.
 
     `offset` is the place of the buffer's first byte in the stream, `junk_bytes` counts bytes that were no frame's.
+    `patience` is how many bytes may still be looked at again behind rejected heads: where every byte can be a head
+    (a peer that sends one byte for ever), the work and the evidence would grow with the square of what it says.
     """
 
     family: Family
@@ -119,10 +132,12 @@ class Framer:
     offset: int = 0
     junk_bytes: int = 0
     buffer: bytearray = field(default_factory=bytearray)
+    patience: int = SAVED_LOOKS
 
     def feed(self, data: bytes) -> list[Piece]:
         """Frames and rejected candidates completed by `data`; junk between frames is only counted."""
         self.buffer += data
+        self.patience = min(SAVED_LOOKS, self.patience + LOOKS * len(data))
         return self._cut(final=False)
 
     def finish(self) -> list[Piece]:
@@ -139,11 +154,19 @@ class Framer:
                 cut = self._unfinished() if final else Cut(1, reason="endless")
             if cut.frame or cut.reason:
                 pieces.append(Piece(self.offset, bytes(self.buffer[: cut.size]), cut.reason))
-            step = 1 if cut.reason else cut.size
+            step = self._behind(cut) if cut.reason else cut.size
             del self.buffer[:step]
             self.offset += step
             self.junk_bytes += 0 if cut.frame else step
         return pieces
+
+    def _behind(self, rejected: Cut) -> int:
+        """Where the search goes on: one byte behind the head, or behind it all when the patience is used up."""
+        looked = len(self.buffer) if rejected.reason == "endless" else rejected.size
+        if looked > self.patience:
+            return looked
+        self.patience -= looked
+        return 1
 
     def _unfinished(self) -> Cut:
         """What never became a frame: a line end or a few bytes of a head are no candidate."""

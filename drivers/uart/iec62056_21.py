@@ -27,6 +27,8 @@ STAY_AT_300: Final = b"\x06000\r\n"
 OWN_PREFIXES: Final = ("1-0:", "1-1:")
 _SEVEN_BITS: Final = bytes(byte & 0x7F for byte in range(256))
 _START: Final = re.compile(rb"[\x01\x02\x81\x82/\xaf]")
+_END: Final = re.compile(rb"[\x03\x83]")
+_IDENT_LONGEST: Final = 32  # more bytes than an identification line has
 _IDENT: Final = re.compile(rb"/([A-Za-z]{3})([\x21-\x7e])([^\r\n]{0,20})\r\n")
 _IDENT_BEGUN: Final = re.compile(rb"/[A-Za-z]{0,3}[^\r\n]{0,21}\r?")
 
@@ -38,23 +40,25 @@ def cut(buffer: bytes) -> Cut | None:
         return Cut(len(buffer))
     if found.start():
         return Cut(found.start())
-    plain = _plain(buffer)
+    plain = _plain(buffer[:_IDENT_LONGEST])
     if plain[:1] != b"/":
-        return _block(buffer, plain)
+        return _block(buffer)
     if match := _IDENT.match(plain):
         return Cut(match.end(), frame=True)
     return None if _IDENT_BEGUN.fullmatch(plain) else Cut(1)
 
 
-def _block(buffer: bytes, plain: bytes) -> Cut | None:
-    end = plain.find(b"\x03", 1)
-    if end < 0:
+def _block(buffer: bytes) -> Cut | None:
+    found = _END.search(buffer, 1)
+    if found is None:
         return Cut(1, reason="endless") if len(buffer) > LONGEST else None
-    if len(plain) < end + 2:
+    size = found.end() + 1
+    if len(buffer) < size:
         return None
-    if not _parity_holds(buffer[: end + 2]):
-        return Cut(end + 2, reason="parity")
-    return judged(end + 2, good=xor8(plain[1 : end + 1]) == plain[end + 1])
+    if not _parity_holds(buffer[:size]):
+        return Cut(size, reason="parity")
+    plain = _plain(buffer[:size])
+    return judged(size, good=xor8(plain[1:-1]) == plain[-1])
 
 
 def _plain(data: bytes) -> bytes:

@@ -21,6 +21,8 @@ LONGEST: Final = 2048  # bytes of the longest line believed; object records have
 TO_MPS: Final = {"mps": 1.0, "m/s": 1.0, "kmph": 1 / 3.6, "kmh": 1 / 3.6, "mph": 0.44704, "cmps": 0.01, "fps": 0.3048}
 _NUMBER: Final = re.compile(rb"\n\s*(-?\d{1,4}(?:\.\d{1,5})?)[ \t]*(?=[\r\n])")
 _START: Final = re.compile(rb"[{\n]")
+_LINE_END: Final = re.compile(rb"[\r\n]")
+_JSON: Final = json.JSONDecoder()
 _STOP: Final = re.compile(rb"[\r\n{]")
 _TEXT_NUMBER: Final = re.compile(r"[+-]?\d+(\.\d+)?")
 
@@ -40,16 +42,22 @@ def cut(buffer: bytes) -> Cut | None:
 
 
 def _object(buffer: bytes) -> Cut | None:
-    line = re.search(rb"[\r\n]", buffer)
+    line = _LINE_END.search(buffer, 0, LONGEST)
     text = buffer[: line.start()] if line else buffer[:LONGEST]
-    at = text.find(b"}")
-    while at >= 0:
-        if _parse(text[: at + 1]) is not None:
-            return Cut(at + 1, frame=True)
-        at = text.find(b"}", at + 1)
+    if size := _size(text):
+        return Cut(size, frame=True)
     if line or len(buffer) >= LONGEST:
         return Cut(len(text), reason="no JSON object")
     return None
+
+
+def _size(text: bytes) -> int:
+    """Bytes of the JSON object at the head of `text`, 0 where there is none that is whole; parsed once or twice."""
+    try:
+        _, size = _JSON.raw_decode(text.decode("latin-1"))  # a character for each byte
+    except (ValueError, RecursionError):
+        return 0
+    return 0 if _parse(text[:size]) is None else size
 
 
 def _parse(text: bytes) -> dict[str, object] | None:

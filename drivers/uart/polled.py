@@ -23,7 +23,7 @@ from drivers.sample import Code, Sample
 from drivers.uart.family import Facts, Family
 from drivers.uart.registry import family
 from drivers.uart.rows import Rows
-from drivers.uart.stream import Ear, Figures, brief
+from drivers.uart.stream import Ear, Figures, brief, remember
 
 QUIET: Final = 2.0  # worst reply time, as a multiple of the profile's timeout
 MOST_ASKED: Final = 32  # questions of one poll to a device that has more to tell
@@ -68,6 +68,8 @@ class PolledStream:
         self._rows = Rows(profile)
         self._parts = dict.fromkeys(parts)
         self.seen: dict[str, str] = {}  # as drivers.device.Remembering
+        self._news: dict[str, str] = {}  # the same, of the samples in `_left`
+        self._left: list[Sample] = []
         self._renewed_s: float | None = None
         self._started = False
         self._fast = True  # change of speed was not tried, or worked
@@ -99,18 +101,42 @@ class PolledStream:
         Raises:
             LinkError: the wire itself is gone.
         """
-        samples: list[Sample] = []
         async with self._wire.lock:
             await self._wake()
             for _ in range(MOST_ASKED):
-                facts, t_s, error = await self._exchange()
-                samples += self._samples_of(facts, t_s, error=error)
-                if error is not None or not self._family.more(facts):
+                if not await (self._undisturbed() if self._family.queues else self._once()):
                     break
             for command in self._family.rest if self.profile.duty else ():
                 await self._wire.link.write(command)
+        return self.left()
+
+    def left(self) -> tuple[Sample, ...]:
+        """As `drivers.device.Unloading`: what was heard and not handed over; its names are in `seen` now."""
+        samples, self._left = tuple(self._left), []
+        for part, name in self._news.items():
+            remember(self.seen, part, name)
+        self._news.clear()
         self._samples += len(samples)
-        return tuple(samples)
+        return samples
+
+    async def _once(self) -> bool:
+        """Ask once, and keep what was told; whether the device has more to tell."""
+        facts, t_s, error = await self._exchange()
+        self._left += self._samples_of(facts, t_s, error=error)
+        return error is None and self._family.more(facts)
+
+    async def _undisturbed(self) -> bool:
+        """As `_once`; when it is broken off, an answer that has left the device's queue is waited for."""
+        once = asyncio.ensure_future(self._once())
+        try:
+            await asyncio.wait([once])
+        except asyncio.CancelledError:
+            await asyncio.wait([once], timeout=self._timeout_s)
+            raise
+        finally:
+            once.cancel()
+            await asyncio.gather(once, return_exceptions=True)
+        return once.result()
 
     async def _wake(self) -> None:
         """Wake a device that sleeps between polls, and wait until its values are settled."""
@@ -208,11 +234,11 @@ class PolledStream:
         t_ns = round(t_s * 1e9)
         made: list[Sample] = []
         for fact in facts:
-            if fact.once and self.seen.get(fact.part) == brief(fact.once):
+            if fact.once and self._news.get(fact.part, self.seen.get(fact.part)) == brief(fact.once):
                 self._repeated += 1
             elif (sample := self._rows.sample(fact, t_ns)) is not None:
                 if fact.once:
-                    self.seen[fact.part] = brief(fact.once)
+                    self._news[fact.part] = brief(fact.once)
                 self._parts[fact.part] = None
                 made.append(sample)
         self.failure = "" if error is None else error.fact

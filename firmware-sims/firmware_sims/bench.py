@@ -23,6 +23,7 @@ from firmware_sims.broker import Broker
 from firmware_sims.database import Database
 from firmware_sims.device import Note, Served, Simulated, forget
 from firmware_sims.faults import Fault, Faults
+from firmware_sims.framing import RTU
 from firmware_sims.kind import Kind
 from firmware_sims.lines import RtuLine, Slave, TcpUnits
 from firmware_sims.plugs import ACTS
@@ -208,7 +209,7 @@ class Bench:
             made = DEVICES[name].make(self.seed, address)
             if not isinstance(made, Unit):
                 raise TypeError(f"{name} speaks no Modbus: it cannot share a line")
-            slaves[address] = Slave(Named(made, str(address)), faults=Faults(seed=self.seed + address))
+            slaves[address] = Slave(Named(made, str(address)), faults=Faults(RTU, seed=self.seed + address))
         wire = self._shared(slaves, line=line, tcp=tcp, note=lambda served: told[int(served.device)].append(served))
         self.call(self._stack.enter_async_context(wire))
         placed = {}

@@ -19,11 +19,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
 WINDOW_S: Final = 3.0
-_DECIMALS: Final = range(9)
+WHOLE: Final = 3  # so many different values without decimals, and no other, show that a point is told in whole numbers
 FIGURES: Final = ("right", "stale", "wrong", "doubled", "failed", "said", "missed", "struck")
 
 
@@ -33,6 +34,7 @@ class _Said:
 
     times: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     values: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    digits: dict[str, int] = field(default_factory=lambda: defaultdict(lambda: 1))
 
     def add(self, t_s: float, values: Mapping[str, float]) -> None:
         for point, value in values.items():
@@ -44,14 +46,22 @@ class _Said:
         return self.values[point][bisect_left(times, t_s - window_s) : bisect_right(times, t_s + window_s)]
 
     def judge(self, point: str, value: float, *, t_s: float, window_s: float) -> str:
-        if any(_same(value, one) for one in self.near(point, t_s, window_s=window_s)):
+        digits = self.digits[point]
+        if any(_same(value, one, digits=digits) for one in self.near(point, t_s, window_s=window_s)):
             return "right"
-        return "stale" if any(_same(value, one) for one in self.values.get(point, ())) else "wrong"
+        return "stale" if any(_same(value, one, digits=digits) for one in self.values.get(point, ())) else "wrong"
 
 
-def _same(told: float, said: float) -> bool:
-    """Whether a record tells what was said, rounded to whatever the point resolves."""
-    return any(round(said, digits) == told for digits in _DECIMALS) or abs(told - said) <= 1e-6 * abs(said)
+def _same(told: float, said: float, *, digits: int) -> bool:
+    """Whether a record tells what was said, rounded to the point's `digits` or more, never to fewer."""
+    return abs(told - said) <= max(0.5000001 * 10.0**-digits, 1e-6 * abs(said))
+
+
+def _digits(values: Iterable[float]) -> int:
+    """Decimals in which a point is told: the most that any of its values needs; 1 where they are too few to tell."""
+    told = set(values)
+    most = max((-int(Decimal(repr(value)).normalize().as_tuple().exponent) for value in told), default=0)
+    return max(most, 0 if len(told) >= WHOLE else 1)
 
 
 def score(
@@ -70,22 +80,32 @@ def score(
         found[name]["struck" if line.get("fault") else "said"] += 1
         if not line.get("fault"):
             answers.append((name, line["t"], line["values"]))
+    _resolve(said, records := [one for one in records if one.get("stream", "raw") == "raw"])
     told: dict[str, _Said] = defaultdict(_Said)
     seen: Counter[tuple[str, str, int]] = Counter()
     for record in sorted(records, key=lambda each: str(each["t"])):
-        if record.get("stream", "raw") == "raw":
-            _take(record, said, told, found, window_s=window_s)
-            seen[record["device"], record["t"], record.get("rev", 0)] += 1
+        _take(record, said, told, found, window_s=window_s)
+        seen[record["device"], record["t"], record.get("rev", 0)] += 1
     for (name, _, _), count in seen.items():
         found[name]["doubled"] += count - 1
     for name, t_s, values in answers:
         found[name]["missed"] += not any(
-            _same(one, value)
+            _same(one, value, digits=said[name].digits[point])
             for point, value in values.items()
             for one in told[name].near(point, t_s, window_s=window_s)
         )
     total = sum(found.values(), Counter())
     return {name: {key: counts[key] for key in FIGURES} for name, counts in sorted((found | {"": total}).items())}
+
+
+def _resolve(said: Mapping[str, _Said], records: Iterable[Mapping[str, Any]]) -> None:
+    """Find each point's resolution in the values that are told of it."""
+    values: dict[tuple[str, str], set[float]] = defaultdict(set)
+    for record in records:
+        for point, value in record["v"].items():
+            values[record["device"], point].add(value)
+    for (name, point), told in values.items():
+        said[name].digits[point] = _digits(told)
 
 
 def _take(

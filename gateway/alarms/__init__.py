@@ -50,13 +50,16 @@ class Alarms:
         clock: Clock,
         journal: Journal,
         tell: Callable[[Event], None],
+        dated: Callable[[], bool] = lambda: True,
     ) -> None:
         self.standing: dict[str, tuple[str, str, int, int, float | None]] = {}
         self._clock = clock
         self._journal = journal
         self._event = tell
+        self._dated = dated
         self._restored = False
         self._watches: dict[str, list[Watch]] = {}
+        self._demands: list[Watch] = []
         self._absences: list[Absence] = []
         everything, rules, gateway = tuple(items), config.alarm, config.gateway
         for name, rule in {ABSENT: Alarm(absent=f"{ABSENT_S:g}s"), **rules}.items():
@@ -75,6 +78,7 @@ class Alarms:
                     found = watches(name, rule, series=series, label=label, tell=self._say, rated_kw=rated_kw)
                     if found is not None:
                         self._watches.setdefault(series.id, []).append(found)
+                        self._demands += [found] if found.demand is not None else []
 
     def _absence(self, name: str, rule: Alarm, items: tuple[Item, ...], gateway: Gateway, *, built_in: bool) -> Absence:
         """Event streams are watched only where a rule names them in full: no vehicle for a while is no fault."""
@@ -129,7 +133,10 @@ class Alarms:
             await asyncio.sleep(TICK_S)
 
     def tick(self) -> None:
-        """Absences and certificates; before the clock is trusted nothing is decided."""
+        """Absences and certificates; before the clock is trusted nothing is decided.
+
+        Nor is silence while what comes in is held (`dated`): a backlog is being dated, or the wall clock stands still.
+        """
         now_s, now_ms = self._clock.mono_ns() / 1e9, self._clock.wall_ms()
         if not self._clock.trusted():
             for absence in self._absences:
@@ -138,9 +145,15 @@ class Alarms:
         if not self._restored:
             self._restored = True
             self._restore(now_s)
+        dated = self._dated()
         for absence in self._absences:
-            absence.tick(now_s, now_ms)
+            if dated:
+                absence.tick(now_s, now_ms)
+            else:
+                absence.wait(now_s)
         self._expiry.tick(now_ms)
+        for watch in self._demands:
+            watch.tick(now_ms)
 
     # --- telling, and standing over a start
 

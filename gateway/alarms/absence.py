@@ -20,6 +20,16 @@ LEAST_PERIODS: Final = 2.5  # an absence shorter than this is one missed poll
 WIRE: Final = "CG-BUS-01"
 
 
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """What may be behind silences: a bus, or the whole gateway (`bus` None)."""
+
+    ident: str
+    bus: str | None
+    label: Text
+    level: int
+
+
 @dataclass(slots=True)
 class Silence:
     """One configured device: when it last gave a usable value (monotonic s), and whether its absence stands.
@@ -57,13 +67,23 @@ class Absence:
         self.rule = rule
         self.wires: dict[str, str] = {}
         self._tell = tell
-        self._label = label
         self._off_s = 0.0 if rule.delay_off is None else seconds(rule.delay_off)
         self._silences = {one.device: one for one in silences}
         self.watched = {ident: one for one in self._silences.values() for ident in one.ids}
+        self._roots = {one.ident: one for one in self._possible(label)}
         self._causes: dict[str, int] = {}  # id -> since ms
         self._gone_s: dict[str, float] = {}
         self._now_s = 0.0
+
+    def _possible(self, label: Text) -> Iterator[Cause]:
+        yield Cause(self._ident("gateway"), None, label, 3)
+        for bus in dict.fromkeys(one.bus for one in self._silences.values()):
+            name = {"en": f"bus {bus}", "th": f"บัส {bus}"}
+            yield Cause(self._ident(f"bus-{bus}"), bus, name, self.rule.level)
+
+    def _ident(self, word: str) -> str:
+        """The id of a cause; a device may have the same word as its id, but none begins with `_`."""
+        return f"alarm-{self.name}-{'_' if word in self._silences else ''}{word}"
 
     def heard(self, one: Silence, t_s: float) -> None:
         """A device that is `watched` gave a usable value."""
@@ -113,27 +133,25 @@ class Absence:
         everyone = list(self._silences.values())
         here = [other for other in everyone if other.bus == one.bus]
         if len({other.bus for other in everyone}) > 1 and all(other.silent(now_s) for other in everyone):
-            return self._raise(f"alarm-{self.name}-gateway", self._label, 3, one=one)
+            return self._raise(self._ident("gateway"), one)
         if len(here) > 1 and all(other.silent(now_s) for other in here):
-            label = {"en": f"bus {one.bus}", "th": f"บัส {one.bus}"}
-            return self._raise(f"alarm-{self.name}-bus-{one.bus}", label, self.rule.level, one=one)
+            return self._raise(self._ident(f"bus-{one.bus}"), one)
         return ""
 
-    def _raise(self, ident: str, label: Text, level: int, *, one: Silence) -> str:
+    def _raise(self, ident: str, one: Silence) -> str:
         """Raise the cause of `one` where it does not stand, and fold into it what was told before."""
         if ident not in self._causes:
             self._causes[ident] = one.since_ms
-            self._tell(Saying(ident, "_gateway", CAUSE, level, label, "none", since_ms=one.since_ms, rule=self.name))
+            self._say_cause(ident, "none", since_ms=one.since_ms)
             for other in self._members(ident):
                 if other.raised and not other.folded and other is not one:
                     other.folded = ident
                     self._say(other, "silent", self._now_s)
         return ident
 
-    def _members(self, ident: str) -> Iterator[Silence]:
-        for one in self._silences.values():
-            if ident in {f"alarm-{self.name}-gateway", f"alarm-{self.name}-bus-{one.bus}"}:
-                yield one
+    def _members(self, ident: str) -> list[Silence]:
+        root = self._roots.get(ident)
+        return [one for one in self._silences.values() if root is not None and root.bus in {None, one.bus}]
 
     def _end_causes(self, now_s: float, now_ms: int) -> None:
         for ident, since_ms in list(self._causes.items()):
@@ -141,9 +159,12 @@ class Absence:
                 continue
             del self._causes[ident]
             self._gone_s[ident] = now_s
-            bus = ident.removeprefix(f"alarm-{self.name}-bus-")
-            label = self._label if ident.endswith("-gateway") else {"en": f"bus {bus}", "th": f"บัส {bus}"}
-            self._tell(Saying(ident, "_gateway", CAUSE, 0, label, "some", since_ms=since_ms, rule=self.name))
+            self._say_cause(ident, "some", since_ms=since_ms)
+
+    def _say_cause(self, ident: str, phrase: str, *, since_ms: int) -> None:
+        root = self._roots[ident]
+        level = 0 if phrase == "some" else root.level
+        self._tell(Saying(ident, "_gateway", CAUSE, level, root.label, phrase, since_ms=since_ms, rule=self.name))
 
     def _say(self, one: Silence, phrase: str, now_s: float, *, gone_ms: int = 0) -> None:
         lasted_s = gone_ms / 1000 if gone_ms else now_s - one.heard_s
@@ -155,20 +176,16 @@ class Absence:
 
     def restore(self, ident: str, since_ms: int, *, now_s: float) -> bool:
         """Stand as a process before this one left it; evidence will clear it. False where it is not one of ours."""
-        members = list(self._members(ident))
         one = next((one for one in self._silences.values() if f"alarm-{self.name}-{one.device}" == ident), None)
-        if members:
+        if self._members(ident):
             self._causes[ident] = since_ms
-            level = 3 if ident.endswith("-gateway") else self.rule.level
-            label = self._label if level == 3 else {"en": f"bus {members[0].bus}", "th": f"บัส {members[0].bus}"}
-            said = Saying(ident, "_gateway", CAUSE, level, label, "still", since_ms=since_ms, rule=self.name)
+            self._say_cause(ident, "still", since_ms=since_ms)
         elif one is not None:
             one.raised, one.since_ms = True, since_ms
             one.heard_s = now_s - max(one.after_s, SILENT_PERIODS * one.every_s, SILENT_S) - 1.0
-            said = Saying(
+            self._tell(Saying(
                 ident, one.told_as, SILENT, self.rule.level, one.label, "still", since_ms=since_ms, rule=self.name
-            )
+            ))  # fmt: skip
         else:
             return False
-        self._tell(said)
         return True

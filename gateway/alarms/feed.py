@@ -6,7 +6,7 @@ from collections import deque
 from math import isfinite
 from typing import Final
 
-from drivers.sample import FIRST_BAD
+from drivers.sample import FIRST_BAD, Code
 from gateway.indicators.energy import forecast_demand_kw
 from gateway.reading import LENGTHS_S, Aggregate, Reading, Series
 from gateway.rises import ceiling, fastest
@@ -102,6 +102,7 @@ class DemandFeed:
         block, into_ms = divmod(t_ms, BLOCK_S * 1000)
         before, self._last = self._last, (kwh, t_ms)
         broken = before is not None and self._leapt(before, kwh, t_ms)
+        broken |= reading.codes[self._register] == Code.JUMP  # it came back from a fall
         if block != self._block:
             self.ended = self._block >= 0
             self._block, self._begun = block, self._edge(before, kwh, into_ms)
@@ -110,6 +111,11 @@ class DemandFeed:
         if self._begun is None or into_ms < FROM_S * 1000:
             return None
         return forecast_demand_kw(kwh - self._begun, kw=watts / 1000, into_s=into_ms / 1000, block_s=BLOCK_S)
+
+    def over(self, since_ms: int, now_ms: int) -> bool:
+        """Whether the block that was forecast at `since_ms` or later has ended, with a minute for late readings."""
+        block = max(self._block, since_ms // (BLOCK_S * 1000))
+        return now_ms >= ((block + 1) * BLOCK_S + EDGE_S) * 1000
 
     def _leapt(self, before: tuple[float, int], kwh: float, t_ms: int) -> bool:
         rise = kwh - before[0]

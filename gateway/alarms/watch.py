@@ -54,6 +54,11 @@ class Watch:
         if value is not None:
             self._step(value, t_s=reading.t_mono_ns / 1e9, t_ms=reading.t_ms)
 
+    def tick(self, now_ms: int) -> None:
+        """Time alone ends a demand: its meter may be silent."""
+        if self.stood.level and self.demand is not None and self.demand.over(self.stood.since_ms, now_ms):
+            self._over()
+
     def aggregate(self, aggregate: Aggregate) -> None:
         """One window of the series."""
         value = None if self.figure is None else self.figure.aggregate(aggregate)

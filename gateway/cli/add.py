@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gateway.config.load import Loaded
 
 BY_PATH: Final = Path("/dev/serial/by-path")
-_PLACE: Final = re.compile(r"(.+)/(\d{1,3})")
+_PLACE: Final = re.compile(r"(.+)/([0-9]{1,3})")
 _ID: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 
 
@@ -37,6 +37,11 @@ def command(face: Face, *, place: str, profile_name: str, ident: str, line_text:
     loaded = load(face.config)
     split = _PLACE.fullmatch(place)
     wire, unit = (target(face, split[1]), int(split[2])) if split else (target(face, place), None)
+    if line_text and wire.bus:
+        raise Misuse(
+            f"--line is for a new port; {wire.bus} has its settings in the config",
+            f"--line ใช้กับพอร์ตใหม่ ส่วน {wire.bus} มีค่าตั้งในไฟล์ตั้งค่าแล้ว",
+        )
     profile = _profile(face, loaded, wire, unit=unit, name=profile_name)
     if profile.speaks == "modbus" and unit is None:
         raise Misuse(f"{profile.id} speaks Modbus: write {place}/UNIT", f"{profile.id} ใช้ Modbus: เขียน {place}/UNIT")
@@ -135,21 +140,37 @@ def _quoted(text: str) -> str:
 
 
 def _written(face: Face, path: Path, text: str) -> Path:
-    """Put the file there whole; take it away again where the config would be faulty with it."""
-    from gateway.config.load import ConfigError, load
+    """Put the file there, whole, where the config is good with it; a power cut leaves all or nothing."""
+    from gateway.config.load import load
 
-    path.parent.mkdir(parents=True, exist_ok=True)
+    folder = path.parent
+    if not folder.is_dir():
+        folder.mkdir(parents=True)
+        _readable(folder, 0o755)
     if path.exists():
         raise Trouble([Fault("CG-CFG-67", {"path": str(path)})], exit_code=EXIT_CONFIG)
-    fresh = path.with_name(f".{path.name}.new")
-    with fresh.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.rename(path)
+    fresh = folder / f".{path.name}.new"  # no drop-in under this name: the next start does not read it
     try:
-        load(face.config)
-    except ConfigError:
-        path.unlink()
-        raise
+        with fresh.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            _readable(fresh, 0o644)
+            os.fsync(file.fileno())
+        load(face.config, candidate=fresh)
+        fresh.rename(path)
+    finally:
+        fresh.unlink(missing_ok=True)
+    kept = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(kept)
+    finally:
+        os.close(kept)
     return path
+
+
+def _readable(path: Path, mode: int) -> None:
+    """The service can read it, whatever the caller's umask: mode and, for root, the owner of the folder above."""
+    path.chmod(mode)
+    above = path.parent.stat()
+    if os.geteuid() == 0:
+        os.chown(path, above.st_uid, above.st_gid)

@@ -13,7 +13,8 @@ import click
 
 from gateway.catalogue.fault import EXIT_FOUND, Fault
 from gateway.cli.face import Face
-from gateway.cli.target import Target, lent, target
+from gateway.cli.loan import borrowed
+from gateway.cli.target import Target, target
 from gateway.cli.words import Misuse
 
 if TYPE_CHECKING:
@@ -48,12 +49,11 @@ def command(face: Face, *, where: str, seconds: float, line_text: str, out: Path
     wire = target(face, device.bus if device else where)
     profile = loaded.profiles[where] if loaded and device else None
     link = _link(wire, line_text or (profile.wire.lines[0] if profile else "9600 8N1"))
-    with lent(face, wire, for_s=seconds + 60.0):
-        if profile is not None and profile.by_registers:
-            unit = (device.unit if device else None) or 1
-            pieces = asyncio.run(_asked(link, profile, unit, wire=wire))
-        else:
-            pieces = asyncio.run(_heard(link, seconds, start=_commands(profile)))
+    if profile is not None and profile.by_registers:
+        unit = (device.unit if device else None) or 1
+        pieces = borrowed(face, wire, work=lambda: _asked(link, profile, unit, wire=wire))
+    else:
+        pieces = borrowed(face, wire, work=lambda: _heard(link, seconds, start=_commands(profile)))
     text = json.dumps(_file(where, wire, pieces=pieces), ensure_ascii=False, indent=1) + "\n"
     if out is None:
         face.data(text.rstrip())

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
+from gateway.catalogue.fault import EXIT_CONFIG, Fault, Trouble
 from gateway.cli.face import Face
 from gateway.cli.words import Misuse
 
@@ -87,11 +88,13 @@ def migrate(face: Face, *, dry_run: bool) -> int:
     from gateway.config.migrate import CURRENT, migrated, schema_of
 
     files = collect(face.config).files
-    texts = [path.read_text(encoding="utf-8") for path in files]
+    texts = [_text(path) for path in files]
     since = schema_of(texts[0]) if texts else CURRENT
     told: list[dict[str, str | None]] = []
-    for number, (path, text) in enumerate(zip(files, texts, strict=True)):
-        after = migrated(text, main=not number, since=since)
+    afters = [migrated(text, main=not number, since=since) for number, text in enumerate(texts)]
+    if since < CURRENT:
+        _check(files, afters, current=CURRENT)
+    for path, text, after in zip(files, texts, afters, strict=True):
         if since >= CURRENT or after == text:
             continue
         names = (str(path), f"{path} (schema {CURRENT})")
@@ -110,6 +113,29 @@ def migrate(face: Face, *, dry_run: bool) -> int:
     return 0
 
 
+def _text(path: Path) -> str:
+    """A file with its line ends as they are."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return file.read()
+
+
+def _check(files: Sequence[Path], texts: Sequence[str], *, current: int) -> None:
+    """Each file parses, and the first one states the schema. Raises Trouble: nothing is written then."""
+    import tomllib
+
+    faults = []
+    for number, (path, text) in enumerate(zip(files, texts, strict=True)):
+        try:
+            data = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            faults.append(Fault("CG-CFG-02", {"detail": str(error)}, at=str(path)))
+            continue
+        if not number and data.get("schema") != current:
+            faults.append(Fault("CG-CFG-02", {"detail": f"schema = {current} does not fit in"}, at=str(path)))
+    if faults:
+        raise Trouble(faults, exit_code=EXIT_CONFIG)
+
+
 def _replaced(path: Path, text: str, *, since: int) -> str:
     """Write the file whole or not at all, with a copy of the old one beside it; its mode and owner stay."""
     import os
@@ -118,7 +144,7 @@ def _replaced(path: Path, text: str, *, since: int) -> str:
     backup = path.with_name(f"{path.name}.schema-{since}")
     shutil.copy2(path, backup)
     fresh = path.with_name(f".{path.name}.new")
-    with fresh.open("w", encoding="utf-8") as file:
+    with fresh.open("w", encoding="utf-8", newline="") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())

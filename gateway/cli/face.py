@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import sys
@@ -53,8 +54,12 @@ class Face:
             print(line, file=sys.stderr)
 
     def emit(self, thing: object) -> None:
-        """One JSON object on one line of stdout."""
-        print(json.dumps(thing, ensure_ascii=False, separators=(",", ":"), default=str))
+        """One JSON object on one line of stdout. JSON has no NaN and no infinity: they become null."""
+        try:
+            text = _dumps(thing)
+        except ValueError:
+            text = _dumps(_finite(thing))
+        print(text)
 
     def paint(self, text: str, colour: str, *, stream: TextIO | None = None) -> str:
         """`text` in a colour where the stream is a terminal that wants colours; else as it is."""
@@ -133,6 +138,17 @@ class Face:
                 label = f"  {head[index] + ' ' if head else ''}"
                 for number, line in enumerate(wrapped(text, self.width(), first=cells(label), rest=4) if text else ()):
                     self.data(line if number else label + line)
+
+
+_dumps: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str, allow_nan=False).encode
+
+
+def _finite(thing: object) -> object:
+    if isinstance(thing, float):
+        return thing if math.isfinite(thing) else None
+    if isinstance(thing, Mapping):
+        return {key: _finite(value) for key, value in thing.items()}
+    return [_finite(value) for value in thing] if isinstance(thing, list | tuple) else thing
 
 
 def cells(text: str) -> int:

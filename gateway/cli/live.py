@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 @click.argument("what", required=False, type=click.Choice(["code"]), metavar="[code]")
 @click.option("--broker", metavar="URL", help="Show the whole city from this broker: mqtts://USER@HOST[:PORT].")
 @click.option("--prefix", default="citygate", show_default=True, help="First level of the city's topics.")
+@click.option("--city", default="+", metavar="CITY", help="Show this city of the broker alone.")
 @click.option("--broker-password-file", type=click.Path(path_type=Path), help="Password of USER, 0600.")
 @click.option("--broker-ca", type=click.Path(path_type=Path), help="CA that signed the broker's certificate.")
 @click.option("--history", "database_url", metavar="URL", help="Look back in this InfluxDB: http[s]://HOST[:PORT].")
@@ -141,4 +142,13 @@ def _live(face: Face, given: Mapping[str, Any]) -> Source:
     from gateway.web.broker_source import BrokerSource, Door
 
     door = Door.of(given["broker"], password_file=given["broker_password_file"], ca_file=given["broker_ca"])
-    return BrokerSource(door, prefix=given["prefix"], clock=clock)
+    return BrokerSource(door, prefix=given["prefix"], clock=clock, city=_city(given["city"]))
+
+
+def _city(name: str) -> str:
+    """The city's level in the topics: its id, or "+" for all."""
+    from gateway.web.broker_source import ID
+
+    if name != "+" and not ID.fullmatch(name):
+        raise ValueError(f"--city {name!r} is no id")
+    return name

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -11,7 +10,8 @@ import click
 
 from gateway.catalogue.fault import EXIT_FOUND, EXIT_USAGE, Fault, Trouble
 from gateway.cli.face import Face
-from gateway.cli.target import lent, target
+from gateway.cli.loan import borrowed
+from gateway.cli.target import target
 from gateway.cli.words import Misuse
 
 if TYPE_CHECKING:
@@ -26,9 +26,8 @@ MARGIN: Final = 2
 SHOWN: Final = 5
 STRIDE: Final = 50
 Hints: TypeAlias = dict[tuple[str, int, str, str], tuple[str, float]]
-_PLACE: Final = re.compile(r"(.+)/(\d{1,3})")
+_PLACE: Final = re.compile(r"(.+)/([0-9]{1,3})")
 _SPAN: Final = re.compile(r"(\d{1,5})-(\d{1,5})")
-_LONGEST: Final = 60.0
 
 
 @click.command("probe")
@@ -76,8 +75,8 @@ def _known(face: Face, device: str) -> tuple[list[tuple[str, int, bytes]], Hints
             f"{device} is no Modbus device with a fixed map: `citygate capture {device}` shows bytes",
             f"{device} ไม่ใช่อุปกรณ์ Modbus ที่มีตารางตายตัว: `citygate capture {device}` แสดงไบต์",
         )
-    with lent(face, target(face, loaded.config.device[device].bus), for_s=_LONGEST):
-        return asyncio.run(blocks_of(loaded, device)), known(profile)
+    wire = target(face, loaded.config.device[device].bus)
+    return borrowed(face, wire, work=lambda: blocks_of(loaded, device)), known(profile)
 
 
 def _strange(face: Face, where: str, *, unit: int, span: str, line_text: str) -> list[tuple[str, int, bytes]]:
@@ -102,8 +101,8 @@ def _strange(face: Face, where: str, *, unit: int, span: str, line_text: str) ->
     except DriverError as error:
         raise Misuse(str(error), f"ค่าตั้งสายไม่ถูกต้อง: {error}") from None
     framing = "rtu" if wire.port else wire.framing or "tcp"
-    with lent(face, wire, for_s=4 * _LONGEST):
-        return asyncio.run(_swept(link, framing, unit=unit, first=int(ends[1]), last=int(ends[2])))
+    first, last = int(ends[1]), int(ends[2])
+    return borrowed(face, wire, work=lambda: _swept(link, framing, unit=unit, first=first, last=last))
 
 
 async def _swept(link: Link, framing: str, *, unit: int, first: int, last: int) -> list[tuple[str, int, bytes]]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.catalogue.fault import Fault
 from gateway.cli.face import Face
-from gateway.cli.target import lent, target
+from gateway.cli.loan import borrowed
+from gateway.cli.target import target
 
 if TYPE_CHECKING:
     from drivers.link import Link
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from gateway.technician.burst import Burst
 
 TIMEOUT_S: Final = 1.0
-PER_READ_S: Final = 1.5
 FAIR_PERCENT: Final = 5.0
 
 
@@ -29,8 +28,8 @@ def look(face: Face, loaded: Loaded, *, device: str, reads: int, doubtful: bool)
         LinkError: it cannot be opened.
     """
     configured = loaded.config.device[device]
-    with lent(face, target(face, configured.bus), for_s=reads * PER_READ_S + 60.0):
-        return asyncio.run(_look(loaded, device, reads=reads, doubtful=doubtful))
+    wire = target(face, configured.bus)
+    return borrowed(face, wire, work=lambda: _look(loaded, device, reads=reads, doubtful=doubtful))
 
 
 async def _look(loaded: Loaded, device: str, *, reads: int, doubtful: bool) -> tuple[Burst, list[Fault]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -16,8 +16,10 @@ from gateway.cli.words import Misuse
 if TYPE_CHECKING:
     from drivers.link import Link
     from drivers.modbus.envelope import Request
+    from gateway.cli.target import Target
 
 TIMEOUT_S: Final = 1.0
+SILENCE_S: Final = 0.1  # behind a whole answer: long enough to hear a second one
 TABLES: Final = {"0": "coil", "1": "discrete", "3": "input", "4": "holding"}
 WHO: Final = {"17": b"\x11", "43": b"\x2b\x0e\x01\x00"}  # V1.1b3: 6.13 report server id; 6.21 basic identification
 WIDTH: Final = {"int16": 1, "hex": 1, "int": 2, "float": 2}
@@ -50,8 +52,6 @@ def command(  # noqa: PLR0913 - mbpoll's flags
     timeout_s: float,
 ) -> int:  # fmt: skip
     """Send one read request to TARGET (a serial port, or HOST) and print both frames and the values."""
-    import asyncio
-
     from drivers.errors import DriverError
     from drivers.modbus.envelope import build
 
@@ -68,14 +68,14 @@ def command(  # noqa: PLR0913 - mbpoll's flags
     try:
         wide = count * (WIDTH[form] if number in {"3", "4"} else 1)
         request = build(unit, TABLES[number], address=address, count=wide)
-        link, tcp = _link(target, baud=baud, parity=parity)
+        wire = _wire(face, target, parity)
+        link, tcp = _link(wire, baud=baud, parity=parity)
     except DriverError as error:
         raise Misuse(str(error), f"ส่งคำขอนี้ไม่ได้: {error}") from None
     sent = _TCP_ID + request.mbap if tcp else request.rtu
-    with _loan(face, target, timeout_s):
-        heard = asyncio.run(_exchange(link, sent, timeout_s=timeout_s))
+    heard = _exchanged(face, wire, link, sent=sent, timeout_s=timeout_s)
     _show(face, request, sent=sent, heard=heard)
-    data = _data(request, heard, tcp=tcp)
+    data = _data(request, _answer(face, sent, heard, tcp=tcp), tcp=tcp)
     values = _values(data, form) if number in {"3", "4"} else _bits(data, count)
     if face.json:
         face.emit({
@@ -88,29 +88,36 @@ def command(  # noqa: PLR0913 - mbpoll's flags
     return 0
 
 
-def _loan(face: Face, where: str, timeout_s: float) -> AbstractContextManager[bool]:
-    """The wire, from the daemon where it owns it."""
-    from gateway.cli.target import lent, target
+def _wire(face: Face, text: str, parity: str) -> Target:
+    """The wire that TARGET and, where it is a host without a port, -p name. Raises Trouble: there is no such wire."""
+    from gateway.cli.target import target
 
-    return lent(face, target(face, where), for_s=timeout_s + 20.0)
+    plain_host = not text.startswith("/") and ":" not in text and parity.isascii() and parity.isdigit()
+    wire = target(face, f"{text}:{parity}" if plain_host else text)
+    return replace(wire, name=text)
+
+
+def _exchanged(face: Face, wire: Target, link: Link, *, sent: bytes, timeout_s: float) -> bytes:
+    """What came back on the wire, which the daemon lends where it owns it."""
+    from gateway.cli.loan import borrowed
+
+    return borrowed(face, wire, work=lambda: _exchange(link, sent, timeout_s=timeout_s, tcp=not wire.port))
 
 
 def _who(face: Face, where: str, *, baud: int, parity: str, unit: int, kind: str, timeout_s: float) -> int:
     """Ask a unit who it is: function 17 or 43; the texts that its answer holds."""
-    import asyncio
-
     from drivers.checksum import crc16_modbus
 
-    link, tcp = _link(where, baud=baud, parity=parity)
+    wire = _wire(face, where, parity)
+    link, tcp = _link(wire, baud=baud, parity=parity)
     pdu = WHO[kind]
     body = bytes([unit]) + pdu
     size = (1 + len(pdu)).to_bytes(2, "big")
     sent = _TCP_ID + b"\0\0" + size + body if tcp else body + crc16_modbus(body).to_bytes(2, "little")
-    with _loan(face, where, timeout_s):
-        heard = asyncio.run(_exchange(link, sent, timeout_s=timeout_s))
+    heard = _exchanged(face, wire, link, sent=sent, timeout_s=timeout_s)
     face.talk(f"  >  {sent.hex(' ')}")
     face.talk(f"  <  {heard.hex(' ') or '-'}")
-    answer = _whole(heard, unit, tcp=tcp)
+    answer = _whole(_answer(face, sent, heard, tcp=tcp), unit, tcp=tcp)
     if answer[0] == pdu[0] | 0x80 and len(answer) > 1:
         raise Trouble([Fault("CG-DEV-02", seen=f"{answer[1]}")], exit_code=EXIT_DATA)
     if answer[0] != pdu[0]:
@@ -126,13 +133,9 @@ def _who(face: Face, where: str, *, baud: int, parity: str, unit: int, kind: str
 
 def _whole(heard: bytes, unit: int, *, tcp: bool) -> bytes:
     """The PDU of an answer whose envelope holds. Raises Trouble where there is none."""
-    from drivers.checksum import crc16_modbus
-
     if not heard:
         raise Trouble([Fault("CG-BUS-05", {"unit": str(unit)})], exit_code=EXIT_UNAVAILABLE)
-    fits = heard[:4] == _TCP_ID + b"\0\0" and len(heard) == 6 + int.from_bytes(heard[4:6], "big") if tcp else None
-    if fits is None:
-        fits = len(heard) >= 5 and crc16_modbus(heard) == 0
+    fits = _is_whole(heard, tcp=tcp) and (not tcp or heard[:4] == _TCP_ID + b"\0\0")
     pdu = heard[7:] if tcp else heard[1:-2]
     if not fits or not pdu or heard[6 if tcp else 0] != unit:
         raise Trouble([Fault("CG-DEV-01", seen=heard.hex(" "))], exit_code=EXIT_DATA)
@@ -148,18 +151,17 @@ def _objects(pdu: bytes) -> list[str]:
     return texts
 
 
-def _link(target: str, *, baud: int, parity: str) -> tuple[Link, bool]:
+def _link(wire: Target, *, baud: int, parity: str) -> tuple[Link, bool]:
     from drivers.link import SerialLink, TcpLink
 
-    if target.startswith("/"):
+    if wire.port:
         letter = {"none": "N", "even": "E", "odd": "O"}.get(parity.lower(), parity.upper()[:1])
-        return SerialLink(target, f"{baud} 8{letter}{2 if letter == 'N' else 1}"), False
-    host, _colon, port = target.partition(":")
-    return TcpLink(host, int(port or (parity if parity.isdigit() else 502))), True
+        return SerialLink(wire.port, f"{baud} 8{letter}{2 if letter == 'N' else 1}"), False
+    return TcpLink(wire.host, wire.tcp_port), True
 
 
-async def _exchange(link: Link, sent: bytes, *, timeout_s: float) -> bytes:
-    """What comes back until the line falls silent for a while, or `timeout_s` has passed."""
+async def _exchange(link: Link, sent: bytes, *, timeout_s: float, tcp: bool) -> bytes:
+    """What comes back within `timeout_s`, or until the line falls silent behind a whole answer."""
     import asyncio
 
     await link.open()
@@ -170,13 +172,35 @@ async def _exchange(link: Link, sent: bytes, *, timeout_s: float) -> bytes:
         until_s = loop.time() + timeout_s
         heard = b""
         while (left_s := until_s - loop.time()) > 0:
-            data, _t_s = await link.read(min(left_s, 0.1) if heard else left_s)
-            if not data:
+            whole = _is_whole(heard if tcp else heard.removeprefix(sent), tcp=tcp)
+            data, _t_s = await link.read(min(left_s, SILENCE_S) if whole else left_s)
+            if whole and not data:
                 break
             heard += data
         return heard
     finally:
         await link.close()
+
+
+def _is_whole(heard: bytes, *, tcp: bool) -> bool:
+    """Whether these bytes are a frame from end to end: the length of MBAP, or the checksum of RTU, holds."""
+    from drivers.checksum import crc16_modbus
+
+    if tcp:
+        return len(heard) >= 8 and len(heard) == 6 + int.from_bytes(heard[4:6], "big")
+    return len(heard) >= 5 and crc16_modbus(heard) == 0
+
+
+def _answer(face: Face, sent: bytes, heard: bytes, *, tcp: bool) -> bytes:
+    """The answer alone: without the adapter's echo in front of it, and once where it came twice (told as CG-LNK-14)."""
+    if not tcp and heard.startswith(sent):
+        face.talk(face.pick("the adapter's echo is left out", "ตัดเสียงสะท้อน (echo) ของอะแดปเตอร์ออกแล้ว"))
+        heard = heard.removeprefix(sent)
+    half = heard[: len(heard) // 2]
+    if heard == half + half and _is_whole(half, tcp=tcp):
+        face.faults([Fault("CG-LNK-14", {"unit": str(half[6 if tcp else 0])}, warning=True)])
+        return half
+    return heard
 
 
 def _show(face: Face, request: Request, *, sent: bytes, heard: bytes) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -11,7 +10,8 @@ import click
 
 from gateway.catalogue.fault import EXIT_FOUND, Fault
 from gateway.cli.face import Face
-from gateway.cli.target import Target, lent, target
+from gateway.cli.loan import borrowed
+from gateway.cli.target import Target, target
 from gateway.cli.words import Misuse
 
 if TYPE_CHECKING:
@@ -36,12 +36,10 @@ def command(face: Face, *, where: str, lines: Sequence[str], ids: str, everythin
     wanted = _ids(ids)
     if wire.port:
         search = _search(wire, lines, wanted, everything=everything, timeout_s=timeout_s)
-        with lent(face, wire, for_s=2 * search.eta_s() + 30.0):
-            found, faults = asyncio.run(_serial(face, wire, search))
+        found, faults = borrowed(face, wire, work=lambda: _serial(face, wire, search))
     else:
         numbers = wanted or (range(256) if everything else HOST_IDS)
-        with lent(face, wire, for_s=4 * len(numbers) * timeout_s + 60.0):
-            found, faults = asyncio.run(_host(face, wire, numbers, timeout_s=timeout_s))
+        found, faults = borrowed(face, wire, work=lambda: _host(face, wire, numbers, timeout_s=timeout_s))
     _say_end(face, wire, found, faults)
     return 0 if found and all(fault.warning for fault in faults) else EXIT_FOUND
 
@@ -103,7 +101,10 @@ async def _host(face: Face, wire: Target, ids: Sequence[int], *, timeout_s: floa
         if found:
             wrong = wire.framing not in {"", framing}
             args = {"endpoint": endpoint, "found": framing, "configured": wire.framing}
-            return found, [Fault("CG-BUS-18", args)] if wrong else []
+            faults = [Fault("CG-BUS-18", args)] if wrong else []
+            if any(one.everywhere for one in found):
+                faults.append(Fault("CG-DEV-07", {"endpoint": endpoint}, warning=True))
+            return found, faults
     return [], [Fault("CG-BUS-17", {"endpoint": endpoint}, seen=f"unit ids {', '.join(map(str, ids[:12]))}; tcp, rtu")]
 
 
@@ -145,8 +146,7 @@ class _Teller:
 def asked_once(face: Face, wire: Target, *, unit: int) -> list[str]:
     """The profiles whose fingerprints fit the unit, asked with the bus's own settings; empty where it is silent."""
     search = _search(wire, [str(wire.line)], (unit,), everything=False, timeout_s=1.0)
-    with lent(face, wire, for_s=60.0):
-        found, _faults = asyncio.run(_serial(face, wire, search))
+    found, _faults = borrowed(face, wire, work=lambda: _serial(face, wire, search))
     return [name.profile for one in found for name in one.names]
 
 

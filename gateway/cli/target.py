@@ -1,13 +1,11 @@
-"""Which wire a technician means: a bus of the config, a port, or a host; and its loan from the daemon that owns it."""
+"""Which wire a technician means: a bus of the config, a port, or a host."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from gateway.catalogue.fault import EXIT_AGAIN, EXIT_USAGE, Fault, Trouble
+from gateway.catalogue.fault import EXIT_USAGE, Fault, Trouble
 
 if TYPE_CHECKING:
     from drivers.line import LineSettings
@@ -48,7 +46,7 @@ def target(face: Face, text: str) -> Target:
                 return _of_bus(name, bus)
         return Target(text, port=text)
     host, _colon, port = text.rpartition(":") if text.count(":") == 1 else (text, "", "")
-    if port and not port.isdigit():
+    if not host or (port and not (port.isascii() and port.isdigit() and len(port) < 6 and 0 < int(port) < 0x10000)):
         raise Trouble([Fault("CG-BUS-16", {"target": text})], exit_code=EXIT_USAGE)
     if not port and "." not in host and host != "localhost" and buses:
         from gateway.config.shape import nearest
@@ -77,28 +75,3 @@ def _of_bus(name: str, bus: Bus) -> Target:
     if bus.kind == "tcp":
         return Target(name, host=str(bus.host), tcp_port=int(bus.port or TCP_PORT), framing=bus.framing, bus=name)
     return Target(name, port=str(bus.port), line=line(bus.line) if bus.line else None, bus=name)
-
-
-@contextmanager
-def lent(face: Face, wire: Target, *, for_s: float) -> Iterator[bool]:
-    """The wire while the daemon, if it runs and owns it, keeps away: never two masters. Yields whether it was lent.
-
-    Raises:
-        Trouble: the daemon did not lend it (exit 75).
-    """
-    from gateway.cli.socket import ask, path
-
-    if not wire.bus or not path(face).exists():
-        yield False
-        return
-    try:
-        ask(face, {"ask": "lend", "bus": wire.bus, "for_s": for_s})
-    except Trouble as trouble:
-        if trouble.faults[0].code == "CG-SYS-10":  # a socket file that nobody serves
-            yield False
-            return
-        raise Trouble(trouble.faults, exit_code=EXIT_AGAIN) from None
-    try:
-        yield True
-    finally:
-        ask(face, {"ask": "lend", "bus": wire.bus, "for_s": 0.0})

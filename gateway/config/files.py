@@ -70,8 +70,11 @@ class Draft:
         return found + [path[1] for path in self.broken if len(path) == 2 and path[0] == section]
 
 
-def collect(path: Path | None) -> Draft:
-    """Read the folder (or one file) `path` and the drop-ins of its state_dir, in the order of contracts.md."""
+def collect(path: Path | None, *, candidate: Path | None = None) -> Draft:
+    """Read the folder (or one file) `path` and the drop-ins of its state_dir, in the order of contracts.md.
+
+    `candidate` is read behind them: a drop-in that is to be judged before it is put in place.
+    """
     home = HOME if path is None else path
     draft = Draft()
     if home.is_dir():
@@ -86,6 +89,8 @@ def collect(path: Path | None) -> Draft:
     state_dir = gateway.get("state_dir", STATE_DIR) if isinstance(gateway, Mapping) else STATE_DIR
     if isinstance(state_dir, str) and state_dir.startswith("/"):
         _merge(draft, _drop_ins(draft, Path(state_dir) / "conf.d"))
+    if candidate is not None:
+        _merge(draft, [candidate])
     return draft
 
 

@@ -85,15 +85,15 @@ class Loaded:
             raise ConfigError([Fault("CG-CFG-22", args, at=at)]) from None
 
 
-def load(path: Path | None = None, *, memory: bool = False) -> Loaded:
+def load(path: Path | None = None, *, memory: bool = False, candidate: Path | None = None) -> Loaded:
     """The config of the folder or file `path` (default /etc/citygate), with the drop-ins of its state_dir.
 
-    `memory` allows sinks of kind "memory" (tests only).
+    `memory` allows sinks of kind "memory" (tests only). `candidate` is one more drop-in, not in place yet.
 
     Raises:
         ConfigError: with all faults, warnings included.
     """
-    draft = collect(path)
+    draft = collect(path, candidate=candidate)
     if not draft.files:
         raise ConfigError(draft.faults)
     config = typed(draft)

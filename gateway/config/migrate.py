@@ -44,7 +44,7 @@ def migrated(text: str, *, main: bool, since: int, steps: Sequence[Step] = STEPS
     if schema_of(text):
         head, *rest = re.split(r"(?m)(?=^\s*\[)", text, maxsplit=1)
         return _SCHEMA.sub(lambda found: f"{found[1]}{current}", head, count=1) + "".join(rest)
-    return f"schema = {current}\n" + text
+    return f"schema = {current}" + ("\r\n" if "\r\n" in text else "\n") + text
 
 
 def _renamed(text: str, renames: Sequence[tuple[str, str, str]]) -> str:

@@ -5,10 +5,11 @@ msgspec stops at the first fault and hides table names; jsonschema, loaded only 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
 from difflib import get_close_matches
 from functools import cache
+from math import isfinite
 from typing import Any, Final
 
 import msgspec
@@ -44,6 +45,7 @@ _STUBS: Final[Mapping[tuple[str, str], Any]] = {
     ("device", "profile"): "",
 }
 _PASSES: Final = 6
+PLACE: Final = frozenset({"latitude", "longitude"})
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -61,11 +63,16 @@ def typed(draft: Draft) -> Config:
 
     What cannot be repaired by leaving out a key (a device without a bus) is left out whole and noted in `broken`.
     """
+    endless = dict(_endless(draft.data, ()))
     try:
-        return msgspec.convert(draft.data, Config)
+        if not endless:
+            return msgspec.convert(draft.data, Config)
     except msgspec.ValidationError:
         pass
     draft.data = deepcopy(draft.data)
+    for path, number in endless.items():
+        draft.add("CG-CFG-03", path, key=".".join(path[-2:]), want="@number", got=f"{number}")
+        _cut(draft, path)
     faults = _faults(draft.data)
     _tell_all(draft, faults)
     for _pass in range(_PASSES):
@@ -75,6 +82,22 @@ def typed(draft: Draft) -> Config:
             _leave_out(draft, path, error)
         faults = _faults(draft.data)
     return msgspec.convert(draft.data, Config)
+
+
+def _endless(value: object, path: locate.Path) -> Iterator[tuple[locate.Path, float]]:
+    """Every key that holds `nan` or `inf`, in itself or in its array: TOML has them, and no limit or gain is one.
+
+    A place has a fault of its own for them.
+    """
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            if key not in PLACE:
+                yield from _endless(inner, (*path, str(key)))
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _endless(inner, path)
+    elif isinstance(value, float) and not isfinite(value):
+        yield path, value
 
 
 def _faults(data: Mapping[str, Any]) -> list[tuple[locate.Path, Any]]:

@@ -5,7 +5,7 @@ Option of the device: `tariff_tod` (1: the day's energy by the time-of-day tarif
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from math import fsum
 from typing import Final
@@ -83,14 +83,19 @@ class Energy:
         _forget(self._kvar, aggregate.start_ms - 2 * DAY_MS)
 
     def _day(self, aggregate: Aggregate) -> Iterator[Indicator]:
-        """Sums of the day's quarter-hours, where 75 % of them are known."""
+        """Sums of the day's quarter-hours, where 75 % of them are known; energy never without those that are not."""
         quarters = {at: one for at, one in self._quarters.items() if aggregate.start_ms <= at < aggregate.end_ms}
         share = len(quarters) * QUARTER_MS / (aggregate.end_ms - aggregate.start_ms)
         if share < NEEDED:
             return
         used = fsum(kwh for kwh, _ in quarters.values())
         peak = max(kw for _, kw in quarters.values())
-        yield told("energy_day_kwh", used, rule="sum-of-15m", span="1d", coverage=share)
+        starts = range(aggregate.start_ms, aggregate.end_ms, QUARTER_MS)
+        unknown = [start for start in starts if start not in quarters]
+        missing = self._missing(aggregate, unknown, used=used)
+        if missing is not None:
+            rule = "register" if unknown else "sum-of-15m"
+            yield told("energy_day_kwh", used + missing, rule=rule, span="1d", coverage=share)
         yield told("demand_max_kw", peak, rule="block-15m", span="1d", coverage=share)
         if peak > 0:
             value = energy.load_factor(used, peak_kw=peak, hours=len(quarters) / 4)
@@ -100,9 +105,23 @@ class Energy:
             excess, _charge = energy.power_factor_charge(peak, max(kvar))
             yield told("demand_max_kvar", max(kvar), rule="mean-15m", span="1d", coverage=share)
             yield told("excess_kvar", excess, rule="TH-PF-61.97%", span="1d", coverage=share)
-        yield from _periods(quarters, tariff.tou_period, rule="TH-TOU", coverage=share)
-        if self._tod:
-            yield from _periods(quarters, _tod, rule="TH-TOD", coverage=share)
+        if missing is not None:
+            known = {at: kwh for at, (kwh, _) in quarters.items()} | {at: missing / len(unknown) for at in unknown}
+            yield from _periods(known, unknown, period=tariff.tou_period, rule="TH-TOU", coverage=share)
+            if self._tod:
+                yield from _periods(known, unknown, period=_tod, rule="TH-TOD", coverage=share)
+
+    def _missing(self, aggregate: Aggregate, unknown: Sequence[int], *, used: float) -> float | None:
+        """The energy of the quarters that are not known: what the register rose by over the day, less the others.
+
+        None without it, and where an end of the day is among them: the register was not read there.
+        """
+        if not unknown:
+            return 0.0
+        if unknown[0] == aggregate.start_ms or unknown[-1] + QUARTER_MS == aggregate.end_ms:
+            return None
+        kwh = None if self._register is None else self._look.stat(aggregate, self._register, name="delta")
+        return None if kwh is None or kwh < used else kwh - used
 
 
 def _forget(known: dict[int, float] | dict[int, tuple[float, float]], before_ms: int) -> None:
@@ -115,11 +134,21 @@ def _tod(when: datetime) -> str:
 
 
 def _periods(
-    quarters: Mapping[int, tuple[float, float]], period: Callable[[datetime], str | None], *, rule: str, coverage: float
+    quarters: Mapping[int, float],
+    shared: Sequence[int],
+    *,
+    period: Callable[[datetime], str | None],
+    rule: str,
+    coverage: float,
 ) -> Iterator[Indicator]:
-    """Energy by period of a tariff; none where a quarter's period is not known."""
+    """Energy by period of a tariff; none where a quarter's period is not known.
+
+    Of the `shared` quarters only the energy of all together is known: none either where they lie in two periods.
+    """
     sums = {"on_peak": 0.0, "off_peak": 0.0} if rule == "TH-TOU" else {}
-    for start, (kwh, _) in quarters.items():
+    if len({period(datetime.fromtimestamp(start / 1000, UTC)) for start in shared}) > 1:
+        return
+    for start, kwh in quarters.items():
         name = period(datetime.fromtimestamp(start / 1000, UTC))
         if name is None:
             return

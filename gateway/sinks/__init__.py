@@ -96,6 +96,15 @@ class Sink(Protocol):
 
 
 @runtime_checkable
+class Weighs(Protocol):
+    """A sink that counts what it sends: its packets, requests or lines; not what TCP, TLS and answers add."""
+
+    @property
+    def sent_bytes(self) -> int:
+        """Bytes since the sink was made; never less than before."""
+
+
+@runtime_checkable
 class Warns(Protocol):
     """A sink that may work, but not as it should (a refused topic, a server that cannot amend)."""
 

@@ -38,6 +38,7 @@ class FileSink:
         self._settle: Settle = lambda _position, _fate, _reason: None
         self._fd = -1
         self._work: asyncio.Future[None] | None = None
+        self.sent_bytes = 0
         self._down: SinkDown | None = SinkDown("not open", code="CG-SNK-02")
 
     async def open(self, settle: Settle) -> None:
@@ -59,6 +60,7 @@ class FileSink:
             except UNFIT as error:
                 fates.append((parcel.position, Fate.DEAD, f"it cannot be encoded: {error}"))
         data = b"".join(text + b"\n" for text in lines)
+        self.sent_bytes += len(data)
         await self._blocking(lambda: self._append(data))
         for fate in fates:
             self._settle(*fate)

@@ -61,6 +61,7 @@ class HttpSink:
         self.config = config
         self.site = site
         self.url = ""
+        self.sent_bytes = 0
         self.waiting: deque[Line] = deque(maxlen=2 * WINDOW)
         self._files = files
         self._first_url = 0
@@ -111,7 +112,7 @@ class HttpSink:
             raise SinkDown("no url is configured", code=self.codes.away)
         self.url = urls[self._first_url % len(urls)]
         self._first_url += 1
-        since = await asyncio.to_thread(stamp, self.config, self._files, self._keys())
+        since = await asyncio.to_thread(stamp, self.config, self._files, keys=self._keys())
         card = await asyncio.to_thread(read, self.config, self._files, tls=self.url.startswith("https:"))
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"sink-{self.name}")
         self._poster = self._made(card)
@@ -130,7 +131,12 @@ class HttpSink:
 
     def _made(self, card: Credentials) -> Poster:
         headers = self.headers(card) | {"User-Agent": f"citygate/{self.site.version}"}
-        return Poster(self.url, headers=headers, tls=card.tls)
+        poster = Poster(self.url, headers=headers, tls=card.tls)
+        poster.count = self._count
+        return poster
+
+    def _count(self, size_bytes: int) -> None:
+        self.sent_bytes += size_bytes
 
     async def _renew(self, since: Stamp) -> None:
         """Take up renewed certificates and secrets: the next request goes over a new connection."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import http.client
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -19,6 +19,7 @@ ANSWER_S: Final = 30.0
 MAX_ANSWER_BYTES: Final = 65536
 MAX_WAIT_S: Final = 600.0
 DEFAULT_WAIT_S: Final = 60.0
+REQUEST_BYTES: Final = 80  # request line, Host, Accept-Encoding, Content-Length
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,7 @@ class Poster:
         self._base = parts.path.rstrip("/")
         self._headers = dict(headers)
         self._connection: http.client.HTTPConnection | None = None
+        self.count: Callable[[int], None] = lambda _size_bytes: None  # told of every request, in the posting thread
 
     def post(self, path: str, body: bytes, *, headers: Mapping[str, str]) -> Answer:
         """Send once; once more on a fresh connection if a kept one turns out dead before any answer.
@@ -79,8 +81,11 @@ class Poster:
 
     def _post(self, path: str, body: bytes, *, headers: Mapping[str, str]) -> Answer:
         connection = self._connection = self._connection or self._connect()
+        named = self._headers | dict(headers)
+        heads = sum(len(name) + len(value) + 4 for name, value in named.items())
+        self.count(REQUEST_BYTES + len(self._host) + len(self._base + path) + heads + len(body))
         try:
-            connection.request("POST", self._base + path, body=body, headers=self._headers | dict(headers))
+            connection.request("POST", self._base + path, body=body, headers=named)
             response = connection.getresponse()
             text = response.read(MAX_ANSWER_BYTES)
             if response.read(1) or response.will_close:

@@ -22,10 +22,11 @@ from gateway.reading import LENGTHS_S
 from gateway.record import Record
 from gateway.sinks import UNFIT, Fate, Parcel, Settle, SinkDown, Site, announce
 from gateway.sinks.credentials import Files
-from gateway.sinks.mqtt_dial import PROTOCOLS, ClosedEarly, ProtocolRefused, Will, dial
+from gateway.sinks.mqtt_dial import PROTOCOLS, ClosedEarly, ProtocolRefused, Redirected, Will, dial
 from gateway.sinks.mqtt_outbox import WINDOW, Message, Outbox
 from gateway.sinks.mqtt_reasons import puback
 from gateway.sinks.mqtt_session import Session
+from gateway.sinks.mqtt_urls import Urls
 from gateway.sinks.payload import Payload
 from gateway.sinks.senml import SenML
 from gateway.sinks.topics import Topics
@@ -55,7 +56,7 @@ class MqttSink:
         self._topics = Topics(config.topic, site)
         self._encode = _encoder(config, site)
         self._client_id = config.client_id or f"{site.city}-{site.gateway}-{name}"
-        self._first_url = 0
+        self._urls = Urls(config.urls)
         self._session: Session | None = None
         self._outbox = Outbox(status_topic=self._topics.status, hold=config.no_subscriber == "hold")
         self._outbox.knock = lambda: Message(self._topics.status, self._birth, retain=True)
@@ -72,12 +73,17 @@ class MqttSink:
         3.1.1 says nothing of refusals, so it is fallen back to only where MQTT 5 is refused by name, or where a broker
         that never spoke it closes on it `SHUT_TIMES` times in a row.
         """
-        urls = self._config.urls[self._first_url :] + self._config.urls[: self._first_url]
         last = SinkDown("no url is configured", code="CG-MQT-01")
-        for url in urls:
+        urls = self._urls.order()
+        while urls:
+            url = urls.pop(0)
             for protocol in PROTOCOLS[self._config.protocol]:
                 try:
                     await self._connect(url, protocol, settle=settle)
+                except Redirected as down:
+                    last, to = down, self._urls.sent_on(url, down)
+                    urls = [to, *(one for one in urls if one != to)] if to in urls else urls
+                    break
                 except SinkDown as down:
                     last = down
                     if not self._may_fall_back(url, down):
@@ -85,10 +91,10 @@ class MqttSink:
                 else:
                     self._spoke_five |= {url} if protocol == paho.MQTTv5 else set()
                     self._shut.pop(url, None)
-                    self._first_url = self._config.urls.index(url)
+                    self._urls.took(url)
                     await self._announce()
                     return
-        self._first_url = (self._first_url + 1) % max(1, len(urls))
+        self._urls.turn()
         raise last
 
     def _may_fall_back(self, url: str, down: SinkDown) -> bool:
@@ -126,6 +132,9 @@ class MqttSink:
         try:
             if session.down is None:
                 await self._goodbye(session)
+            elif isinstance(session.down, Redirected):
+                with contextlib.suppress(SinkDown):  # it leads nowhere: the next url is tried, and `warning` tells
+                    self._urls.sent_on(session.url, session.down)
         finally:
             self._outbox.drop()
             session.close(goodbye=True)
@@ -136,11 +145,17 @@ class MqttSink:
             return SinkDown("not connected", code="CG-MQT-01")
         return self._session.down
 
+    @property
+    def sent_bytes(self) -> int:
+        """Bytes of all PUBLISH packets since the sink was made."""
+        return self._outbox.sent_bytes
+
     def warning(self) -> str:
         """What does not work as it should while the sink is up, in one sentence; empty if all is well."""
         refused = sorted(self._outbox.parked)
         told = f"the broker refuses {', '.join(refused[:3])}" if refused else ""
-        return "; ".join(text for text in (told, "" if self._session is None else self._session.warning) if text)
+        session = "" if self._session is None else self._session.warning
+        return "; ".join(text for text in (told, session, self._urls.warning) if text)
 
     async def _connect(self, url: str, protocol: int, *, settle: Settle) -> None:
         will = Will(self._topics.status, announce.status(self._site, state="offline"))
@@ -148,6 +163,7 @@ class MqttSink:
             url, protocol, config=self._config, files=self._files, client_id=self._client_id, will=will
         )  # fmt: skip
         session = Session(called)
+        session.url = url
         session.on_message = self._heard
         try:
             welcome = await session.connect()

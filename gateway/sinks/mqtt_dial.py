@@ -97,5 +97,11 @@ class ProtocolRefused(SinkDown):
     """The broker does not speak this version of the protocol; an older one may do."""
 
 
+class Redirected(SinkDown):
+    """The broker names another server, or none. `reference`: hosts with or without ports, as it wrote them."""
+
+    reference = ""
+
+
 class ClosedEarly(SinkDown):
     """The connection was closed before any answer to CONNECT: an old broker, or one that is just starting."""

@@ -78,6 +78,7 @@ class Outbox:
         self._tries: dict[int, int] = {}
         self._room = asyncio.Event()
         self._paused_until_s = 0.0
+        self.sent_bytes = 0
 
     def begin(self, session: Session, *, welcome: Welcome, settle: Settle) -> None:
         """A connection stands: start with empty hands."""
@@ -168,6 +169,7 @@ class Outbox:
         while self._waiting and len(self._in_flight) < most and now_s >= self._paused_until_s:
             message = self._waiting.popleft()
             message.sent_s = now_s
+            self.sent_bytes += message.size_bytes
             mid = session.publish(message.topic, message.payload, retain=message.retain, properties=message.properties)
             self._in_flight[mid] = message
         oldest = next(iter(self._in_flight.values()), None)

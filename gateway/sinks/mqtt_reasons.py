@@ -70,11 +70,12 @@ CONNACK: Final[Mapping[int, Refusal]] = {
     0x97: Refusal("the broker's quota is exceeded", "CG-MQT-07", 60.0),
     0x9A: Refusal("the broker keeps no retained messages", "CG-MQT-03", 60.0),
     0x9B: Refusal("the broker does not offer QoS 1", "CG-MQT-03", 60.0),
-    0x9C: Refusal("the broker asks to use another server", "CG-MQT-02", 60.0),
-    0x9D: Refusal("the broker has moved", "CG-MQT-02", 60.0),
+    0x9C: Refusal("the broker asks to use another server", "CG-MQT-02"),
+    0x9D: Refusal("the broker has moved", "CG-MQT-02"),
     0x9F: Refusal("connecting too often", "CG-MQT-07", 60.0),
 }
 TOO_LARGE: Final = 0x95
+ELSEWHERE: Final = (0x9C, 0x9D)  # use another server, server moved: with a Server Reference, or none
 DISCONNECT: Final[Mapping[int, Refusal]] = {
     0x8B: Refusal("the broker is shutting down", "CG-MQT-01", 5.0),
     0x8D: Refusal("keep-alive timeout", "CG-MQT-01"),
@@ -84,6 +85,6 @@ DISCONNECT: Final[Mapping[int, Refusal]] = {
     0x96: Refusal("the message rate is too high", "CG-MQT-07", 30.0),
     0x97: Refusal("the broker's quota is exceeded", "CG-MQT-07", 60.0),
     0x98: Refusal("closed by the broker's operator", "CG-MQT-02", 60.0),
-    0x9C: Refusal("the broker asks to use another server", "CG-MQT-02", 60.0),
-    0x9D: Refusal("the broker has moved", "CG-MQT-02", 60.0),
+    0x9C: Refusal("the broker asks to use another server", "CG-MQT-02"),
+    0x9D: Refusal("the broker has moved", "CG-MQT-02"),
 }

@@ -23,8 +23,8 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from gateway.sinks import Renewed, SinkDown
 from gateway.sinks.mqtt_client import TidyClient
-from gateway.sinks.mqtt_dial import ClosedEarly, Dial, ProtocolRefused, Welcome
-from gateway.sinks.mqtt_reasons import CONNACK, DISCONNECT, Refusal
+from gateway.sinks.mqtt_dial import ClosedEarly, Dial, ProtocolRefused, Redirected, Welcome
+from gateway.sinks.mqtt_reasons import CONNACK, DISCONNECT, ELSEWHERE, Refusal
 
 DIAL_S: Final = 10.0  # TCP and TLS
 CONNACK_S: Final = 15.0
@@ -40,6 +40,7 @@ class Session:
 
     def __init__(self, dial: Dial) -> None:
         self.dial = dial
+        self.url = ""
         self.down: SinkDown | None = None
         self.on_puback: Callable[[int, int], None] = lambda _mid, _code: None
         self.on_message: Callable[[str, bytes, bool], None] = lambda _topic, _payload, _retained: None
@@ -178,7 +179,15 @@ class Session:
         self.on_idle()
 
     def _want_write(self, _client: paho.Client, _data: object, sock: Any) -> None:
+        """Write soon, and let the loop tell when there is room only where the socket did not take it all."""
         if self._socket is not None and self._socket is sock:
+            self._loop.call_soon(self._write_soon, sock)
+
+    def _write_soon(self, sock: Any) -> None:
+        if self.down is not None or self._socket is not sock:
+            return
+        self._writable()
+        if self._socket is sock and self._client.want_write():
             self._loop.add_writer(sock.fileno(), self._writable)
 
     def _no_write(self, _client: paho.Client, _data: object, sock: Any) -> None:
@@ -203,12 +212,19 @@ class Session:
         refusal = CONNACK.get(code, Refusal(f"refused with reason 0x{code:02x}"))
         reference = getattr(properties, "ServerReference", "")
         kind = ProtocolRefused if code == 0x84 else SinkDown
-        self.fail(refusal, kind=kind, extra=f" (it names {reference!r})" if reference else "")
+        self._refused(code, refusal, reference=reference, kind=kind)
 
-    def _on_disconnect(self, _client: paho.Client, _data: object, flags: Any, reason: Any, _properties: Any) -> None:
+    def _refused(self, code: int, refusal: Refusal, *, reference: str, kind: type[SinkDown] = SinkDown) -> None:
+        """The broker ends it, with a reason; where it sends us elsewhere, to where."""
+        self.fail(refusal, kind=Redirected if code in ELSEWHERE else kind, reason=code)
+        if isinstance(self.down, Redirected):
+            self.down.reference = reference
+
+    def _on_disconnect(self, _client: paho.Client, _data: object, flags: Any, reason: Any, properties: Any) -> None:
         if flags.is_disconnect_packet_from_server:
             code = int(reason.value)
-            self.fail(DISCONNECT.get(code, Refusal(f"disconnected us with reason 0x{code:02x}")), reason=code)
+            refusal = DISCONNECT.get(code, Refusal(f"disconnected us with reason 0x{code:02x}"))
+            self._refused(code, refusal, reference=getattr(properties, "ServerReference", ""))
         else:
             kind = SinkDown if self._welcome.done() else ClosedEarly
             self.fail(Refusal("the connection was lost", "CG-MQT-01"), kind=kind)

@@ -22,13 +22,13 @@ Stamp: TypeAlias = tuple[tuple[int, int, int], ...]
 """Time of change (ns), inode and size of each file that an option names; zeros for one that is not there."""
 
 
-def stamp(config: Sink, files: Files, keys: Sequence[str] = TLS_FILES) -> Stamp:
+def stamp(config: Sink, files: Files, *, keys: Sequence[str] = TLS_FILES) -> Stamp:
     """What the files of these options look like now; empty where none is named. Blocking."""
     named = [(key, getattr(config, key)) for key in keys]
-    return tuple(_look(files, text, key) for key, text in named if text is not None)
+    return tuple(_look(files, text, key=key) for key, text in named if text is not None)
 
 
-def _look(files: Files, text: str, key: str) -> tuple[int, int, int]:
+def _look(files: Files, text: str, *, key: str) -> tuple[int, int, int]:
     try:
         facts = files.place(text, key).stat()
     except OSError:
@@ -46,7 +46,7 @@ async def renewed(
     last = since
     while True:
         await asyncio.sleep(LOOK_S)
-        before, last = last, await asyncio.to_thread(stamp, config, files, keys)
+        before, last = last, await asyncio.to_thread(stamp, config, files, keys=keys)
         if last == since:
             tell("")
         elif last == before:

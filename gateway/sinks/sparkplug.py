@@ -26,6 +26,7 @@ WRITTEN_S: Final = 30.0  # a socket that takes nothing for so long is given up
 BURST: Final = 32  # records that are written together
 REBIRTH_S: Final = 5.0  # one rebirth in so long, however often a host asks
 MAX_COMMAND_BYTES: Final = 4096
+FRAME_BYTES: Final = 5  # of a PUBLISH at QoS 0: fixed header, topic length
 
 
 class SparkplugSink:
@@ -48,6 +49,7 @@ class SparkplugSink:
         self._node = Node(site, points=config.points, streams=config.streams)
         self._client_id = config.client_id or f"{site.city}-{site.gateway}-{name}"
         self._turn = 0
+        self.sent_bytes = 0
         self._session: Session | None = None
         self._settle: Settle = lambda _position, _fate, _reason: None
         self._reborn_s = float("-inf")
@@ -93,10 +95,14 @@ class SparkplugSink:
             raise
         self._session = session
 
+    def _publish(self, session: Session, topic: str, payload: bytes) -> None:
+        session.publish(topic, payload, qos=0)
+        self.sent_bytes += FRAME_BYTES + len(topic) + len(payload)
+
     def _give_birth(self) -> None:
         self._reborn_s = asyncio.get_running_loop().time()
         for topic, payload in self._node.births(self._clock.wall_ms()):
-            self._standing().publish(topic, payload, qos=0)
+            self._publish(self._standing(), topic, payload)
 
     async def send(self, parcels: Sequence[Parcel]) -> None:
         """Publish, in order; `sent` once the socket has taken it."""
@@ -109,7 +115,7 @@ class SparkplugSink:
                 fates.append((parcel.position, Fate.DEAD, f"it cannot be encoded: {error}"))
                 continue
             for topic, payload in messages:
-                session.publish(topic, payload, qos=0)
+                self._publish(session, topic, payload)
             fates.append((parcel.position, Fate.SENT, ""))
             if len(fates) % BURST == 0:
                 await self._written(session)

@@ -7,7 +7,8 @@ own: the sweep goes on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -34,17 +35,25 @@ SETTINGS: Final = tuple(
 MORE: Final = tuple(line(f"{baud} 8{parity}1") for baud in (2400, 115200, 57600, 1200) for parity in "NEO")
 IDS: Final = tuple(range(1, 11))
 ALL_IDS: Final = tuple(range(1, 248))
+NOBODY: Final = (246, 173)
+"""Ids that hardly anybody gives a device: who answers under both of them answers under all."""
+ABSENT: Final = frozenset({10, 11})
+"""Exceptions that a gateway sends for itself: there is no device behind it (Modbus application protocol V1.1b3, 7)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A unit that answered three times: with which settings, how fast (s), and who it may be (best first)."""
+    """A unit that answered three times: with which settings, how fast (s), and who it may be (best first).
+
+    `everywhere`: behind a TCP port, whoever answers here answers under ids that nobody has, too.
+    """
 
     unit: int
     line: LineSettings | None
     reply_s: float
     code: int
     names: tuple[Name, ...]
+    everywhere: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,30 +142,70 @@ async def _named(
 async def sweep_host(
     links: Callable[[], Link], ids: Iterable[int], *, framing: str, timeout_s: float, tell: Tell
 ) -> list[Found]:
-    """Search behind a TCP port with one framing ("tcp" or "rtu"). Raises `LinkError`: nobody listens there."""
+    """Search behind a TCP port with one framing ("tcp" or "rtu"). Raises `LinkError`: nobody listens there.
+
+    Many TCP devices do not look at the unit id, and some gateways answer for ids that nobody has: whoever answers as
+    ids do that hardly anybody gives is one device, found once (`everywhere`).
+    """
+    port = _Port(links, framing, timeout_s, known())
     found: list[Found] = []
-    wire = line("115200 8N1")
-    profiles = known()
+    alike: Heard | None = None
+    strangers: list[Heard] = []
     for unit in ids:
-        link = links()
+        tell("try", (framing, unit, 0.0))
+        heard = await port.first(unit)
+        if not heard.answered:
+            continue
+        strangers = strangers or [await port.first(stranger) for stranger in NOBODY]
+        if not all(one.answered and one.code == heard.code for one in strangers):
+            found.append(await port.named(heard))
+            tell("found", found[-1])
+            continue
+        alike = alike or heard
+        if not heard.code:
+            break  # values under every id: the other ids are the same device
+    if alike is not None and not found:
+        found.append(await port.named(alike, everywhere=True))
+        tell("found", found[-1])
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Port:
+    """A TCP port, asked with one framing over a connection for each unit."""
+
+    links: Callable[[], Link]
+    framing: str
+    timeout_s: float
+    profiles: Sequence[Profile]
+
+    async def first(self, unit: int) -> Heard:
+        """What a unit answers to the first question; nothing where the gateway says that nobody is there."""
+        async with self._asking() as ask:
+            heard = await ask(build(unit, "holding", address=0, count=2))
+        return Heard(unit, heard.seen) if heard.code in ABSENT else heard
+
+    async def named(self, heard: Heard, *, everywhere: bool = False) -> Found:
+        """The unit that answered, with the profiles that fit it."""
+        async with self._asking() as ask:
+            who = await names(ask, heard.unit, profiles=self.profiles)
+        return Found(heard.unit, None, heard.reply_s, heard.code, tuple(who), everywhere)
+
+    @asynccontextmanager
+    async def _asking(self) -> AsyncIterator[Callable[[Request], Awaitable[Heard]]]:
+        link = self.links()
         await link.open()
 
-        async def ask(request: Request, link: Link = link) -> Heard:
-            if framing == "tcp":
-                return await ask_tcp(link, request=request, timeout_s=timeout_s)
-            return await ask_rtu(link, _Mute(), request=request, line=wire, timeout_s=timeout_s)
+        async def ask(request: Request) -> Heard:
+            if self.framing == "tcp":
+                return await ask_tcp(link, request=request, timeout_s=self.timeout_s)
+            settings = line("115200 8N1")
+            return await ask_rtu(link, _Mute(), request=request, line=settings, timeout_s=self.timeout_s)
 
         try:
-            tell("try", (framing, unit, 0.0))
-            heard = await ask(build(unit, "holding", address=0, count=2))
-            absent = heard.code in {10, 11}  # the gateway speaks, not a device behind it
-            if heard.answered and not absent:
-                who = await names(ask, unit, profiles=profiles)
-                found.append(Found(unit, None, heard.reply_s, heard.code, tuple(who)))
-                tell("found", found[-1])
+            yield ask
         finally:
             await link.close()
-    return found
 
 
 class _Mute:

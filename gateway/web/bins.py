@@ -21,15 +21,14 @@ class Bins:
         self._sum, self._n = 0.0, 0
 
     def add(self, t_ms: int, value: float) -> None:
-        """One reading: its bin gets the mean of what was added."""
+        """One reading: its bin gets the mean of what was added. After a backward step of the clock later bins end."""
         at = max(0, t_ms // STEP_MS)
         if at > self.last:
             self._forward(at)
         elif at < self.last:
             self._back(at)
-        if at == self.last:
-            self._sum, self._n = self._sum + value, self._n + 1
-            self._values[at % COUNT] = self._sum / self._n
+        self._sum, self._n = self._sum + value, self._n + 1
+        self._values[at % COUNT] = self._sum / self._n
 
     def put(self, t_ms: int, value: float | None) -> None:
         """The mean of one whole quarter-hour, which replaces what was added."""
@@ -42,6 +41,11 @@ class Bins:
 
     def _forward(self, at: int) -> None:
         for number in range(max(self.last + 1, at - COUNT + 1), at + 1):
+            self._values[number % COUNT] = nan
+        self.last, self._sum, self._n = at, 0.0, 0
+
+    def _back(self, at: int) -> None:
+        for number in range(at + 1, min(self.last, at + COUNT) + 1):
             self._values[number % COUNT] = nan
         self.last, self._sum, self._n = at, 0.0, 0
 

@@ -110,11 +110,12 @@ class FromDatabase:
         stream = str(question["stream"])
         kind = str(device.about.get("kind", ""))
         city = str(picture.gateways.get(gateway, {}).get("city", ""))
+        name = gateway.rpartition("/")[2]  # a page of several cities calls it "city/gateway"
         asked = Asked(
-            city, gateway, str(question["series"]), kind if stream == "raw" else f"{kind}_window", stream,
+            city, name, str(question["series"]), kind if stream == "raw" else f"{kind}_window", stream,
             str(question["from"]), str(question["to"]), tuple(question.get("points", ())),
         )  # fmt: skip
-        names = (city, gateway, asked.device, asked.measurement, *asked.points)
+        names = (city, name, asked.device, asked.measurement, *asked.points)
         fits = all(_NAME.fullmatch(name) for name in names) and _STREAM.fullmatch(stream)
         if not fits or not (_TIME.fullmatch(asked.begin) and _TIME.fullmatch(asked.end)):
             raise NoHistory("this device has a name that no query may hold")

@@ -14,7 +14,7 @@ from gateway import qualities
 from gateway.web.picture import Picture
 
 COLUMNS: Final[Mapping[str, tuple[str, str]]] = {
-    "gateway": ("id of the gateway", "รหัสเกตเวย์"),
+    "gateway": ("id of the gateway; on the page of a city CITY/GATEWAY", "รหัสเกตเวย์ บนหน้าของเมืองคือ เมือง/เกตเวย์"),
     "device": ("id of the device, unique in its gateway", "รหัสอุปกรณ์ ไม่ซ้ำในเกตเวย์เดียวกัน"),
     "kind": ("field: air, traffic, energy, water, weather, noise", "ประเภทข้อมูล"),
     "t": ("time of measurement, RFC 3339, UTC, Gregorian", "เวลาที่วัด UTC ปีคริสต์ศักราช"),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway.web.labels import times_ms
+from gateway.web.page import stale
 from gateway.web.picture import Picture
 
 _HELP: Final = {
@@ -17,6 +18,7 @@ _HELP: Final = {
     "citygate_gateway_uptime_seconds": "Time since the daemon started.",
     "citygate_device_up": "1 where the newest record holds a usable value.",
     "citygate_device_age_seconds": "Age of the newest record, by its time of measurement.",
+    "citygate_device_stale": "1 where the newest record is older than three intervals, or from the future.",
     "citygate_value": "Newest value of a leading point; absent where there is none.",
     "citygate_figure": "City figure by its rule.",
     "citygate_sink_up": "1 while the sink takes records.",
@@ -65,6 +67,7 @@ def _gateway(put: Any, ident: str, facts: Mapping[str, Any]) -> None:
 def _device(put: Any, device: Any, now_ms: int) -> None:
     labels = {"gateway": device.about["gateway"], "device": device.about["id"], "kind": device.about.get("kind", "")}
     put("citygate_device_up", device.now.get("state") == "ok", **labels)
+    put("citygate_device_stale", stale(device, now_ms), **labels)
     if "t" in device.now:
         put("citygate_device_age_seconds", (now_ms - times_ms(device.now["t"])) / 1000, **labels)
     for point, value in device.now.get("v", {}).items():

@@ -5,12 +5,13 @@ Every text that comes from a device, a config or a broker goes through `html.esc
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from html import escape
 from typing import Final
 
 from gateway.web.labels import times_ms
-from gateway.web.picture import Device, Picture
+from gateway.web.picture import Device, Picture, ahead
 from gateway.web.texts import LANGUAGES, say
 
 STALE_AFTER: Final = 3
@@ -27,7 +28,12 @@ def language(asked: str | None, accepted: str) -> str:
 
 
 def stale(device: Device, now_ms: int) -> bool:
-    """Whether its newest record is older than three of its intervals. Event streams have no interval."""
+    """Whether its newest record is older than three of its intervals, or from the future: no value of now.
+
+    Event streams have no interval and do not age.
+    """
+    if "t" in device.now and ahead(device, device.now["t"], now_ms=now_ms):
+        return True
     every_s = max(float(device.about.get("every_s") or 0.0), float(device.now.get("step") or 0.0))
     if not every_s or "t" not in device.now:  # an interval under a second counts as one: nothing is shown more often
         return False
@@ -82,9 +88,16 @@ def _alarms(picture: Picture, lang: str) -> Iterator[str]:
     if not source["up"]:
         key = "source.down.broker" if source["kind"] == "broker" else "source.down"
         yield f'<p class="alarm">{escape(say(key, lang, t=source["since"] or "?"))}</p>'
-    for alarm in picture.alarms.values():
+    alarms = picture.alarms
+    causes = {key: f"{alarm['gateway']}/{alarm.get('folded_into', '')}" for key, alarm in alarms.items()}
+    followers = Counter(causes.values())
+    for key, alarm in alarms.items():
+        if causes[key] in alarms:  # it stands with its cause, as a number
+            continue
         text = alarm.get("text", {})
         words = text.get(lang) or text.get("en") or alarm["code"]
+        if followers[key]:
+            words = f"{words}, {say('alarm.folded', lang, n=followers[key])}"
         yield f'<p class="alarm">{escape(str(alarm["code"]))} {escape(str(words))} ({escape(str(alarm["since"]))})</p>'
 
 
@@ -98,6 +111,8 @@ def _rows(picture: Picture, lang: str, now_ms: int) -> Iterator[str]:
         if not values or old:
             last = f" ({say('last.was', lang, v=values)})" if values else ""
             words = say("no.data", lang, age=age_s) if age_s else say("no.data.yet", lang)
+            if old and ahead(device, now["t"], now_ms=now_ms):
+                words = say("ahead", lang)
             values = words + last
         doubts = ", ".join(f"{point}: {text}" for point, text in now.get("q", {}).items())
         quality = say("q.stale", lang) if old else doubts or (say("q.good", lang) if now.get("v") else "")

@@ -32,7 +32,7 @@ class Device:
     full: dict[str, Any] = field(default_factory=dict)
     figures: dict[str, dict[str, Any]] = field(default_factory=dict)
     spark: Bins = field(default_factory=Bins)
-    order: tuple[str, int] = ("", 0)  # epoch and number of the record shown; the number is 0 where it told none
+    order: tuple[str, int] = ("", 0)  # epoch and number of the record shown; an empty epoch tells nothing
     changed: set[str] = field(default_factory=set)
 
 
@@ -127,7 +127,7 @@ class Picture:
         """Whether a record replaces the one shown. In one stream and epoch the number says so: `t` may step back."""
         epoch, seq = order
         held_epoch, held_seq = device.order
-        if seq and held_seq and step == device.now["step"]:
+        if epoch and held_epoch and step == device.now["step"]:
             if epoch == held_epoch:
                 return seq >= held_seq
             if epoch > held_epoch:  # the daemon started anew; a lower one is a card that was set up again, or old

@@ -9,10 +9,11 @@ import logging
 import os
 import secrets
 import signal
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -25,8 +26,12 @@ from gateway.web.source import Source
 from gateway.web.stream import Stream
 
 CONNECTIONS_MAX: Final = 512
+PEER_MAX: Final = 256  # of one peer: room for all open pages behind one proxy, and half for the others
 REQUEST_S: Final = 6.0
-NICE: Final = 10  # whatever the world asks of the page, the gateway's polls go first
+KEEP_S: Final = 5
+NEXT_S: Final = KEEP_S + REQUEST_S
+STUCK_S: Final = 30
+NICE: Final = 15  # whatever the world asks of the page, the gateway's polls go first
 HEADERS_MAX: Final = 16_384
 LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
@@ -72,27 +77,62 @@ def secret_of(path: Path) -> bytes:
 
 
 class Protocol(H11Protocol):
-    """HTTP/1.1 that lets nobody hold a connection without asking something within `REQUEST_S`."""
+    """HTTP/1.1 that lets nobody hold a connection without asking something whole, and taking the answer.
+
+    A request is whole `REQUEST_S` after the connection began, and `NEXT_S` after the answer before it; an answer of
+    which nothing is taken for `STUCK_S` is given up.
+    """
 
     open_count = 0
+    peers: ClassVar[Counter[str]] = Counter()
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        """Keep what it is made of until it is let in."""
+        self._given, self._counted = (given, named), False
 
     def connection_made(self, transport: Any) -> None:
-        """Count it; one too many is dropped at once."""
-        type(self).open_count += 1
-        super().connection_made(transport)
-        self._late = self.loop.call_later(REQUEST_S, self._drop_slow)
-        if type(self).open_count > CONNECTIONS_MAX:
+        """Count it; one too many is dropped at once, before anything is made for it."""
+        self._peer = str((transport.get_extra_info("peername") or ("?",))[0])
+        kind = type(self)
+        self._counted = kind.open_count < CONNECTIONS_MAX and kind.peers[self._peer] < PEER_MAX
+        if not self._counted:
             transport.abort()
+            return
+        kind.open_count += 1
+        kind.peers[self._peer] += 1
+        super().__init__(*self._given[0], **self._given[1])
+        super().connection_made(transport)
+        self._until_s, self._unsent, self._stuck = self.loop.time() + REQUEST_S, 0, 0
+        self._look = self.loop.call_later(REQUEST_S, self._drop_slow)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Count it out."""
-        type(self).open_count -= 1
-        self._late.cancel()
+        if not self._counted:
+            return
+        kind = type(self)
+        kind.open_count -= 1
+        kind.peers[self._peer] -= 1
+        if not kind.peers[self._peer]:
+            del kind.peers[self._peer]
+        self._look.cancel()
         super().connection_lost(exc)
 
+    def on_response_complete(self) -> None:
+        """The next request has its own time."""
+        self._until_s = self.loop.time() + NEXT_S
+        super().on_response_complete()
+
     def _drop_slow(self) -> None:
-        if getattr(self, "scope", None) is None:
+        """Look at it every second from its first `REQUEST_S` on."""
+        unsent = self.transport.get_write_buffer_size()
+        self._stuck = self._stuck + 1 if unsent and unsent >= self._unsent else 0
+        self._unsent = unsent
+        cycle = getattr(self, "cycle", None)
+        waits = not unsent and (cycle is None or cycle.response_complete or cycle.more_body)
+        if self._stuck > STUCK_S or (waits and self.loop.time() >= self._until_s):
             self.transport.abort()
+            return
+        self._look = self.loop.call_later(1.0, self._drop_slow)
 
 
 class Server(uvicorn.Server):
@@ -120,7 +160,7 @@ class Server(uvicorn.Server):
 def make(source: Source, listen: Listen, *, clock: Clock | None = None) -> tuple[Server, Picture, Stream]:
     """The server and what it shows; nothing runs yet."""
     clock = clock or SystemClock("system")
-    picture = Picture()
+    picture = Picture(clock.wall_ms)
     stream = Stream(picture, clock=clock, mark=secrets.token_hex(4))
     pages = Pages(picture=picture, source=source, stream=stream, clock=clock, extras=listen.extras)
     hosts = LOOPBACK | {listen.address.lower()} | {host.lower() for host in listen.hosts}
@@ -139,7 +179,7 @@ def make(source: Source, listen: Listen, *, clock: Clock | None = None) -> tuple
         log_config=None,
         server_header=False,
         proxy_headers=False,
-        timeout_keep_alive=5,
+        timeout_keep_alive=KEEP_S,
         timeout_graceful_shutdown=1,
         h11_max_incomplete_event_size=HEADERS_MAX,
         ssl_certfile=listen.certificate,
@@ -155,6 +195,7 @@ async def serve(source: Source, listen: Listen) -> None:
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     with contextlib.suppress(OSError):  # a unit's sandbox may forbid it; there CPUWeight does the same
         os.nice(NICE)
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))  # its awakening interrupts nobody's work
     server, picture, stream = make(source, listen)
     tasks = [
         asyncio.create_task(source.run(picture), name="source"),

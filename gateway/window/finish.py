@@ -129,16 +129,23 @@ def codes(piece: Piece) -> tuple[tuple[int, ...], ...]:
     return tuple(map(codes_of, piece.mask.tolist()))
 
 
-def filled(times: Ints, *, start_ms: int, every_ms: int) -> int:
-    """How many slots of `every_ms`, counted from `start_ms`, hold one of the ascending `times`."""
-    return len(set(((times - start_ms) // every_ms).tolist()))
+def filled(times: Ints, *, start_ms: int, end_ms: int, every_ms: int) -> int:
+    """How many slots of `every_ms` from `start_ms` to `end_ms` hold one of the ascending `times`.
+
+    Slots begin at the window's start, or half a slot before, whichever gives more: polls whose phase lies on the border
+    of one division lie amid the slots of the other, and jitter takes none of them away. Never more than there are
+    polls, so a missing poll is missing in both.
+    """
+    into = times - start_ms
+    whole = max(1, -(-(end_ms - start_ms) // every_ms))
+    return min(whole, max(len(set((at // every_ms).tolist())) for at in (into, into + every_ms // 2)))
 
 
 def coverage(piece: Piece, *, start_ms: int, end_ms: int, every_ms: int) -> float:
     """Share of the window's slots of `every_ms` that hold a poll with a counted value, 0..1.
 
-    Slots count from the start of the window. A window shorter than one slot counts as one.
+    A window shorter than one slot counts as one.
     """
     slots = piece.slots
-    many = slots if isinstance(slots, int) else filled(slots, start_ms=start_ms, every_ms=every_ms)
+    many = slots if isinstance(slots, int) else filled(slots, start_ms=start_ms, end_ms=end_ms, every_ms=every_ms)
     return min(1.0, many / max(1.0, (end_ms - start_ms) / every_ms))

@@ -22,6 +22,7 @@ Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
 _EMPTY: Final[Floats] = np.zeros(0)
 _ORDER: Final = tuple(sorted((code for code in Code if code), reverse=True))  # worst first
+_JUMPED: Final = 1 << _ORDER.index(Code.JUMP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ class Piece:
         sines, cosines: sums over the turning columns.
         sums: of the amounts. first, last: of the running columns.
         first_ms, last_ms: when these were measured, UTC ms; without meaning where there is no value.
-        broken: counters that were reset inside the window. turned: what rollovers inside add to their difference.
+        broken: counters that were reset or leapt inside the window. turned: what rollovers inside it add.
         changes: of the states.
         terms: sums for figures that need rows (gateway.window.derived).
         ordered: the gauge columns sorted, NaN last; dropped once the percentiles are taken.
@@ -154,6 +155,7 @@ def measure(layout: Layout, rows: Floats, *, mask: NDArray[np.uint32], t_ms: Int
     turns = np.radians(gauge[:, layout.turning])
     first, last, first_ms, last_ms = _ends(rows[:, layout.running], t_ms)
     broken, turned = _fell(layout, rows[:, layout.counter], t_ms)
+    broken |= (mask[layout.counter] & _JUMPED) != 0  # it was judged with a longer memory than this window's
     return Piece(
         polls=int(polled.sum()),
         slots=t_ms[polled],

@@ -58,6 +58,7 @@ class Track:
         self._levels = levels_of(steps, asked, exact_s=EXACT_ROWS * (series.every_ms or EVENT_MS) / 1000)
         self._rows_s = max(level.length_s for level in self._levels if level.exact)
         self._rows: dict[int, Taken] = {}
+        self._loaded: dict[int, Buffer] = {}  # what is put back (reopened.py)
         self._open: dict[int, Buffer] = {}
         self._wake_ms = inf  # nothing is due before
         self._now_ms = 0
@@ -136,7 +137,8 @@ class Track:
         if every_ms is None or isinstance(piece.slots, int):
             piece.slots = 0
         elif self._levels[0].length_s * 1000 % every_ms == 0:
-            piece.slots = finish.filled(piece.slots, start_ms=start, every_ms=every_ms)
+            end = self._grid.window(start, self._levels[0].length_s)[1]
+            piece.slots = finish.filled(piece.slots, start_ms=start, end_ms=end, every_ms=every_ms)
         self._levels[0].held[start] = piece
         if len(self._levels) > 1:
             rows.packed(self._scale)

@@ -7,8 +7,9 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from gateway.reading import LENGTHS_S, Aggregate, Reading, Series
-from gateway.window.grid import Grid, levels
-from gateway.window.track import HOLD_MS, Track
+from gateway.window.grid import HOUR_S, Grid, levels
+from gateway.window.reopened import Reopening, Said
+from gateway.window.track import HOLD_MS
 
 _NONE: Final[Mapping[str, Mapping[str, float]]] = {}
 
@@ -43,7 +44,7 @@ class Windows:
         self._grid = grid
         self._lengths_s = sorted(asked)
         self._tracks = {
-            one.id: Track(
+            one.id: Reopening(
                 one,
                 steps=levels(lengths, one.every_ms),
                 asked=asked,
@@ -113,6 +114,34 @@ class Windows:
         """Windows that began before are not whole: no amendments."""
         for track in self._tracks.values():
             track.seal(from_ms)
+
+    def lost(self, t_ms: int) -> tuple[int, list[tuple[int, int, int]]]:
+        """Whether readings of `t_ms` and later, up to the first time of the answer (UTC ms), find their windows let go.
+
+        Then the answer names the hours to be put back with `load` and `reopen`: start, end, and the end of the longest
+        window that holds them.
+        """
+        until = self._grid.window(t_ms, HOUR_S)[1]
+        firsts = [first for track in self._tracks.values() if (first := track.lost_from(t_ms)) is not None]
+        spans = []
+        low = min(firsts, default=until)
+        while low < until:
+            high = self._grid.window(low, HOUR_S)[1]
+            spans.append((low, high, self._grid.window(low, self._lengths_s[-1])[1]))
+            low = high
+        return until, spans
+
+    def load(self, reading: Reading) -> None:
+        """Take a reading that was counted before, for `reopen`."""
+        self._tracks[reading.series.id].load(reading)
+
+    def reopen(self, low: int, high: int, *, said: Said) -> None:
+        """Put back the windows of [low, high), UTC ms, which were issued and let go, from the readings loaded.
+
+        `said`: by series id, stream and start, the last revision issued and its n.
+        """
+        for track in self._tracks.values():
+            track.reopen(low, high, said=said)
 
     def next_close_ms(self) -> int | None:
         """The earliest time (UTC ms) at which `close` has something to give; None while nothing waits."""

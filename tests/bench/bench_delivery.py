@@ -2,8 +2,9 @@
 
 Method: raw records of 60 values. Drain: a backlog beside a live record every 10 ms; values/s from the first send to the
 last PUBACK, CPU of this process (nobody subscribes, so the broker answers 0x10; a subscriber would cost only it), live
-latency from `offer` to PUBACK. Outage: 60 s at 600 values/s (600 records of 10 devices) wait in the journal; time
-from the broker's welcome until all have their PUBACK, and whether each device's records came in order.
+latency from `offer` to PUBACK. Outage: the broker is killed and comes back after CITYGATE_BENCH_OUTAGE_S (10; the goal
+is meant for 60), while 10 devices go on with 600 values/s; time from the broker's welcome until the PUBACK of the last
+record made before it was back, and whether each device's answers came in order.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
-from parts import Listener, Mosquitto, poll
+from parts import Mosquitto
 from sink_cases import SITE
 
 from drivers.points import points
@@ -31,6 +32,7 @@ from gateway.sinks.registry import make_sink
 POINTS = tuple(point for point in points().values() if point.kind == "gauge")[:60]
 DEVICES = tuple(Series(f"meter-{n}", f"meter-{n}", "energy", POINTS, 1000) for n in range(10))
 RECORDS = int(os.environ.get("CITYGATE_BENCH_DELIVERY", "20000"))
+OUTAGE_S = float(os.environ.get("CITYGATE_BENCH_OUTAGE_S", "10"))
 T0_MS = 1_795_000_000_000
 EPOCH = "00000001-0000"
 
@@ -116,17 +118,59 @@ async def drain(folder, url):
 
 
 async def outage(folder, broker):
+    """The broker is killed, and started again at the same port after OUTAGE_S; records are made all the while."""
     bench = Bench(folder, broker.url)
-    await bench.fill(600)
-    with Listener(broker.port, "citygate/+/+/+/raw") as listener:
-        wall_s, _ = await bench.drained()
-        await asyncio.to_thread(poll, lambda: len(listener.messages) >= 600, what="600 messages")
-        order = defaultdict(list)
-        for message in listener.messages:
-            order[message.topic].append(message.payload.partition(b'"t":"')[2][:24])
+    welcomes, answers = [], []
+    settle, up = bench.shipper.settle, bench.shipper._up
+
+    def noted(position, fate, reason):
+        answers.append((time.perf_counter(), position))
+        settle(position, fate, reason)
+
+    def welcomed():
+        welcomes.append(time.perf_counter())
+        up()
+
+    bench.shipper.settle, bench.shipper._up = noted, welcomed
+    task = asyncio.create_task(bench.shipper.run())
+
+    async def live(until):
+        due_s = time.perf_counter()
+        while not until(due_s):
+            bench.append()  # 10 records of 60 values each second
+            if bench.count % 10 == 0:
+                await bench.journal.commit()
+                bench.shipper.committed()
+            due_s += 0.1
+            await asyncio.sleep(max(0.0, due_s - time.perf_counter()))
+
+    await live(lambda _now_s: bench.count >= 20 and welcomes)
+    before = bench.count
+    await asyncio.to_thread(lambda: broker.stop(kill=True))
+    began = time.perf_counter()
+    await live(lambda now_s: now_s - began >= OUTAGE_S)
+    await asyncio.to_thread(broker.start)
+    back, missed = time.perf_counter(), bench.count
+    await live(lambda now_s: (len(welcomes) > 1 and bench.ledger.waiting <= 10) or now_s - back > 60.0)
+    await bench.journal.commit()
+    bench.shipper.committed()
+    waited_s = bench.shipper.waited_s
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
     await bench.close()
-    in_order = all(times == sorted(times) for times in order.values())
-    return {"outage_60s_delivered_after_s": wall_s, "outage_in_order": float(in_order and len(order) == 10)}
+    order = defaultdict(list)
+    for _when, position in answers:
+        order[position % 10].append(position)  # one entry per record, devices in turn
+    last = max((when for when, position in answers if position < missed), default=float("nan"))
+    return {
+        "outage_s": OUTAGE_S,
+        "outage_records_made_meanwhile": missed - before,
+        "outage_jittered_wait_s": waited_s,
+        "outage_reconnect_after_s": welcomes[-1] - back,
+        "outage_delivered_after_s": last - welcomes[-1],
+        "outage_undelivered": len(set(range(missed)) - {position for _when, position in answers}),
+        "outage_in_order": float(all(places == sorted(places) for places in order.values()) and len(order) == 10),
+    }
 
 
 def run():
@@ -137,8 +181,8 @@ def run():
         figures = asyncio.run(drain(Path(name) / "drain", broker.url))
         figures |= asyncio.run(outage(Path(name) / "outage", broker))
     figures["load_average"] = os.getloadavg()[0]
-    goals = {"drain_values_per_s": ">= 30000", "drain_live_p95_s": "<= 2", "outage_60s_delivered_after_s": "<= 5",
-             "outage_in_order": "1"}  # fmt: skip
+    goals = {"drain_values_per_s": ">= 30000", "drain_live_p95_s": "<= 2", "outage_delivered_after_s": "<= 5",
+             "outage_in_order": "1", "outage_undelivered": "0", "outage_jittered_wait_s": "<= 30"}  # fmt: skip
     for key, figure in figures.items():
         print(f"{key:32} {figure:12.4f}   {goals.get(key, '')}")
     return figures

@@ -114,7 +114,7 @@ def city():
                 for g in range(second % 60, GATEWAYS, 60):
                     publish_city(client, g, second)
                 at, sent = second % 60, time.monotonic()
-                lags.append(wait_for(live, f"g{at}/d{EACH - 1}", float(second)) - sent)
+                lags.append(wait_for(live, f"kk/g{at}/d{EACH - 1}", float(second)) - sent)
                 time.sleep(max(0.0, began + second + 1 - time.monotonic()))
             shown = seen_in_a_tab(live, client)
             spent = (cpu_s(live.process.pid) - before) / (time.monotonic() - began) * 100

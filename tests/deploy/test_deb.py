@@ -44,6 +44,8 @@ def test_every_elf_file_is_of_the_architecture(tmp_path, arch):
         "usr/share/man/man1/citygate.1.gz", "usr/share/bash-completion/completions/citygate",
         "usr/lib/udev/rules.d/60-citygate-serial.rules", "usr/lib/systemd/system/citygate-identity.service",
         "usr/lib/systemd/journald.conf.d/60-citygate.conf", "usr/lib/citygate/identity.sh",
+        "usr/share/citygate/grafana/dashboards/city.json",
+        "usr/share/citygate/grafana/provisioning/alerting/citygate.json",
         "usr/share/doc/citygate/install.md", "usr/share/doc/citygate/influxdb/v2.sh",
     ):  # fmt: skip
         assert (tmp_path / "root" / part).stat().st_size > 100, part

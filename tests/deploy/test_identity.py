@@ -52,6 +52,37 @@ def test_a_copied_disk_gets_another_one_and_sends_nothing_in_the_wrong_name(mach
     assert [(folder / "segment").read_text() for folder in kept] == ["records"]
 
 
+def test_a_state_dir_of_its_own_and_copies_of_copies(machine):
+    """Wherever the records lie, they are put aside; a clock that stands still mixes no two of them."""
+    first, _said = machine("a" * 32)
+    path = machine.root / "etc/citygate/gateway.toml"
+    path.write_text(first.replace("[gateway]\n", "[gateway]\nstate_dir = '/data/city'  # the big disk\n"))
+    for number in range(3):
+        journal = machine.root / "data/city/journal"
+        journal.mkdir(parents=True)
+        (journal / "segment").write_text(f"records {number}")
+        machine(f"{number}" * 32)
+        assert not journal.exists()
+    kept = sorted((machine.root / "data/city").glob("journal.of-another-machine.*/*"))
+    assert sorted(file.read_text() for file in kept) == ["records 0", "records 1", "records 2"]
+
+
+def test_a_machine_id_that_is_new_at_each_start_changes_nothing(machine):
+    first, _said = machine("a" * 32)
+    (machine.root / "etc/machine-id").write_text("b" * 32 + "\n")
+    (machine.root / "var/lib/citygate/journal").mkdir(parents=True)
+    mount = 'mount --bind "$1/etc/machine-id" "$1/etc/machine-id" || exit 77; exec "$0" "$1"'
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-c", mount, SCRIPT, machine.root], capture_output=True, text=True, timeout=30
+    )
+    if done.returncode == 77 or "unshare" in done.stderr:
+        pytest.skip(f"no mounts here: {done.stderr}")
+    assert done.returncode == 0, done.stderr
+    assert "new at each start" in done.stdout
+    assert (machine.root / "etc/citygate/gateway.toml").read_text() == first
+    assert (machine.root / "var/lib/citygate/journal").is_dir()
+
+
 def test_an_id_that_a_person_chose_is_never_touched(machine):
     machine("a" * 32)
     path = machine.root / "etc/citygate/gateway.toml"

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from cli_desk import in_form
 from e2e_site import RunningSite
 from parts import poll
 
@@ -18,6 +19,7 @@ def verb(site, *words):
         capture_output=True, text=True, timeout=180,
     )  # fmt: skip
     assert "Traceback" not in done.stderr, done.stderr
+    in_form(done.stdout, ["journal", *words])
     return done.returncode, [json.loads(line) for line in done.stdout.splitlines()]
 
 

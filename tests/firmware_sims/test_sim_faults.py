@@ -34,6 +34,19 @@ def answers(fault, request=REQUEST):
     return found
 
 
+@pytest.mark.parametrize("tcp", [False, True])
+@pytest.mark.parametrize("fault", ["exception", "wrong_unit", "wrong_function", "bad_checksum", "wrong_count"])
+def test_faults_of_a_unit_on_a_bus_strike(cg_bus, fault, tcp):
+    """The bus of the test kit gives its units what a frame looks like: else most faults do nothing."""
+    placed = cg_bus({1: "eastron-sdm630", 2: "eastron-sdm120"}, tcp=tcp)[2]
+    pdu = b"\x04\x04ABCD"
+    frame = mbap(1, 2, pdu=pdu) if tcp else rtu(2, pdu)
+    placed.strike(fault)
+    told, names = placed.faults.apply(b"", [(0.0, frame)])
+    assert names == [fault]
+    assert told != [(0.0, frame)]
+
+
 GOOD = line()[0].hear(REQUEST, NOON)[0][1]
 
 

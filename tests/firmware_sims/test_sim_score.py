@@ -46,6 +46,24 @@ def test_every_kind_of_fault_is_counted(records, expected):
     assert figures([said(0, voltage=230.0), said(60, voltage=231.0)], records) == expected
 
 
+def test_a_value_is_not_right_because_both_round_to_the_same_whole_number():
+    truth = [said(10 * n, power_factor=0.6, frequency=49.6, level=0.4, volume=n) for n in range(5)]
+    records = [record(10 * n, power_factor=1.0, frequency=50.0, level=0.0, volume=n) for n in range(5)]
+    assert figures(truth, records) == {"right": 5, "wrong": 15, "said": 5}
+
+
+def test_a_points_resolution_is_that_of_its_finest_value():
+    truth = [said(0, voltage=230.04), said(10, voltage=231.06), said(20, voltage=229.96)]
+    fine = [record(0, voltage=230.04), record(10, voltage=231.06), record(20, voltage=230.0)]
+    assert figures(truth, fine)["wrong"] == 1
+    assert figures(truth, [*fine[:2], record(20, voltage=229.96)])["right"] == 3
+
+
+def test_a_point_told_in_whole_numbers():
+    truth = [said(10 * n, co2=600.4 + 7 * n) for n in range(4)]
+    assert figures(truth, [record(10 * n, co2=600.0 + 7 * n) for n in range(4)])["right"] == 4
+
+
 def test_lanes_faults_and_windows():
     truth = [
         said(0, part="lane1", device="radar", speed=61.0),

@@ -60,7 +60,7 @@ def test_five_wrong_codes_void_it_and_are_told():
 
 def test_a_permit_ends_by_itself_or_when_told():
     async def body():
-        bench = Bench()
+        bench = Bench(())  # no tools: nothing to wait for in virtual time
         permit = await bench.opened()
         assert (await bench.do(permit, "state"))["left_s"] == PERMIT_S
         assert "error" in await bench.do(permit + "x", "state")
@@ -126,5 +126,22 @@ def test_the_tool_is_called_without_a_shell_one_at_a_time():
         ]  # fmt: skip
         assert (await bench.do(permit, "scan", bus="rs485"))["lines"][0]["argv"][-2:] == ["scan", "rs485"]
         assert json.dumps(first)
+
+    asyncio.run(body())
+
+
+FAULTY = '{"schema": 1, "ok": false, "faults": [{"code": "CG-CFG-01", "fact": "unknown key `kinnd` in [sink.x]"}]}'
+
+
+def test_finish_over_a_faulty_config_changes_nothing():
+    async def body():
+        bench = Bench((sys.executable, "-c", f"import sys; print('''{FAULTY}'''); sys.exit(78)"))
+        permit = await bench.opened()
+        refused = await bench.do(permit, "finish")
+        assert "unknown key `kinnd` in [sink.x] (CG-CFG-01)" in refused["error"]["fact"]
+        await asyncio.sleep(0.7)
+        assert (bench.again, bench.desk.again) == (0, False)
+        assert (await bench.do(permit, "state"))["left_s"] > 0  # the permit is still good, to put it right
+        assert [event.id.split("-")[1] for event in bench.events] == ["open"]
 
     asyncio.run(body())

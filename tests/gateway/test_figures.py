@@ -153,6 +153,32 @@ def test_a_day_of_a_meter():
     assert day["load_factor"].coverage == 1.0
 
 
+def _day_with_a_gap(hours):
+    """10 kW all day, no polls in `hours`."""
+    one = site("energy", "power_active", "energy_import", every_ms=30_000)
+    windows, figures = Windows([one], ("15m", "1d"), zone=BANGKOK), Figures([one])
+    for k in range(-30, 2 * 1440 + 60):
+        if not any(low * 120 <= k < high * 120 for low, high in hours):
+            windows.add(Reading(one, DAY0 + k * 30_000, k * 30 * 10**9, (1e4, round(1000 + k / 12, 3)), (0, 0)))
+    found = map(figures.attach, windows.close(DAY0 + 25 * HOUR))
+    return named(next(a for a in found if a.stream == "1d" and a.start_ms == DAY0))
+
+
+def test_the_energy_of_a_day_holds_the_gap():
+    day = _day_with_a_gap([(10, 15.5)])
+    assert day["energy_day_kwh"].value == pytest.approx(240, abs=0.2)
+    assert day["energy_day_kwh"].rule == "register"
+    assert day["energy_day_kwh"].coverage < 1
+    assert day["energy_on_peak_kwh"].value == pytest.approx(130, abs=0.2), "the gap lies in one period"
+    day = _day_with_a_gap([(7, 11)])
+    assert day["energy_day_kwh"].value == pytest.approx(240, abs=0.2)
+    assert "energy_on_peak_kwh" not in day
+    assert "energy_off_peak_kwh" not in day
+    day = _day_with_a_gap([(-1, 3)])
+    assert {"demand_max_kw", "load_factor"} <= day.keys()
+    assert not {"energy_day_kwh", "energy_off_peak_kwh"} & day.keys(), "nobody read the register at the day's start"
+
+
 def test_power_quality():
     lines = {"voltage_l1_l2": 400.0, "voltage_l2_l3": 380.0, "voltage_l3_l1": 395.0}
     stats = {f"{name}__{k}": v for name, volts in lines.items() for k, v in (("mean", volts), ("std", 0.0))}
@@ -188,6 +214,41 @@ def test_traffic_in_every_record():
 def test_no_flow_from_a_window_with_holes():
     a = record(LANE, "1m", DAY0, coverage=0.5, vehicle_count__sum=20.0)
     assert named(Figures([LANE]).attach(a)) == {}
+
+
+def test_what_was_counted_is_divided_by_the_time_in_which_it_was():
+    space = (Indicator("speed_space_mean", 50.0, "harmonic-mean"),)
+    a = record(LANE, "1m", DAY0, coverage=0.75, indicators=space, vehicle_count__sum=45.0)
+    found = named(Figures([LANE]).attach(replace(a, n=45, counts=(45, 0, 0))))
+    assert (found["flow"].value, found["headway_mean"].value, found["density"].value) == (3600.0, 1.0, 72.0)
+    figures = Figures([LANE])
+    for k, seen in enumerate((1.0, 0.8, 1.0, 1.0)):
+        figures.attach(record(LANE, "15m", DAY0 + k * 900_000, coverage=seen, vehicle_count__sum=250.0 * seen))
+    assert named(figures.attach(record(LANE, "1h", DAY0)))["peak_hour_factor"].value == 1.0
+    one = site("traffic", "vehicle_total")
+    a = record(one, "1m", DAY0, coverage=0.8, vehicle_total__delta=60.0)
+    assert named(Figures([one]).attach(a))["flow"].value == 3600.0, "a running total counts through gaps"
+    one = site("traffic", "vehicle_count_c1")
+    a = record(one, "15m", DAY0, coverage=0.8, vehicle_count_c1__sum=80.0)
+    assert named(Figures([one], {"d": {"pcu_c1": 1.0}}).attach(a))["pcu_flow"].value == 400.0
+
+
+def test_polls_on_the_border_of_slots_do_not_add_vehicles():
+    a = replace(record(LANE, "1m", DAY0, coverage=0.76, vehicle_count__sum=60.0), n=60, counts=(60, 0, 0))
+    assert named(Figures([LANE]).attach(a))["flow"].value == 3600.0
+
+
+def test_an_empty_lane_has_no_density_but_a_standing_queue_is_not_empty():
+    a = record(LANE, "1m", DAY0, vehicle_count__sum=0.0, occupancy__mean=0.0)
+    assert named(Figures([LANE]).attach(a))["density"] == Indicator("density", 0.0, "HCM2000-freeway", 1, "", 1.0)
+    a = record(LANE, "1m", DAY0, vehicle_count__sum=0.0, occupancy__mean=100.0)
+    assert "density" not in named(Figures([LANE]).attach(a))
+    one = site("traffic", "vehicle_count", "speed")
+    figures, found = Figures([one]), []
+    for k in range(20):
+        a = record(one, "1m", DAY0 + k * 60_000, vehicle_count__sum=float(k == 2))
+        found.append("density" in named(figures.attach(a)))
+    assert found == [False] * 17 + [True] * 3, "a quarter of an hour after the last vehicle"
 
 
 def test_peak_hour_factor_needs_four_quarters():

@@ -11,7 +11,7 @@ from made_records import series
 from drivers.profile import load
 from drivers.sample import Code
 from drivers.uart.polled import PolledStream, Wire
-from gateway.heard import MARK, MOST_PARTS, Heard
+from gateway.heard import MOST_PARTS, Heard
 from gateway.journal.log import open_journal
 from gateway.poller import PolledWire, Station
 
@@ -72,18 +72,20 @@ def test_an_interval_counts_once_over_restarts(name):
 
 
 def test_what_an_interval_was_is_forgotten_with_the_records_that_were_not_committed():
+    """Killed between the mark and its commit: the next life asks for the interval again."""
     device, _ = sim_bench.made("wavetronix-ss105")
-    disk = SimDisk()
 
     async def scenario():
-        first = Life(disk, "wavetronix-ss105", device)
-        await first.live(seconds=1.0, commit=False)
-        disk.release() if hasattr(disk, "release") else None
-        return first
+        lives, disk = [], SimDisk()
+        for _ in range(2):
+            lives.append(Life(disk, "wavetronix-ss105", device))
+            await lives[-1].live(seconds=1.0, commit=False)
+            lives[-1].heard.mark()
+            disk = disk.kill()
+        return lives
 
-    first = virtual_time.run(scenario())
-    assert first.taken
-    assert MARK not in first.journal.marks
+    lives = virtual_time.run(scenario())
+    assert {part for part, _ in lives[0].taken} == {part for part, _ in lives[1].taken} != set()
 
 
 def test_an_interval_that_never_changes_after_a_restart_becomes_stale():
@@ -107,3 +109,12 @@ def test_the_mark_is_bounded():
     life.device.seen.update({f"lane{n}": "x" for n in range(500)})
     life.heard.mark()
     assert len(life.heard._now()["radar"]) == MOST_PARTS
+
+
+def test_the_parts_heard_last_are_the_ones_kept():
+    device, _ = sim_bench.made("wavetronix-ss105")
+    life = Life(SimDisk(), "wavetronix-ss105", device)
+    life.device.seen.update({f"lane{n}": "x" for n in range(5, 500)} | dict.fromkeys(PARTS, "y"))
+    life.device.seen.update({f"lane{n}": "x" for n in range(500, 600)})
+    virtual_time.run(life.device.poll())
+    assert set(PARTS) <= set(life.heard._now()["radar"])

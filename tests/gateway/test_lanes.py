@@ -215,9 +215,10 @@ class Life(RuleBasedStateMachine):
             return
         if self.connected and self.rationed and self.live_ones:
             self.commit()
-            while parcels := self.lanes.live(5) + self.lanes.backlog(5):
+            while parcels := self.hand_out(live=True, limit=5) + self.hand_out(live=False, limit=5):
                 for parcel in parcels:
                     self.lanes.settle(parcel.position, Fate.DELIVERED)
+                    self.out.discard(parcel.position)
             for position in self.live_ones - self.out - self.parked:
                 assert self.settled(position)
         self.lose()

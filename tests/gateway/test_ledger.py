@@ -1,5 +1,7 @@
 """The ledger against a plain set; the filter's selections."""
 
+import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from made_records import event, raw, series, window
@@ -45,3 +47,19 @@ def test_raw_every_keeps_one_poll_a_slot():
     meter = series()
     kept = [t_ms for t_ms in range(250, 60_250, 1000) if not thin.thinned(raw(meter, t_ms))]
     assert kept == [250, 10_250, 20_250, 30_250, 40_250, 50_250]
+
+
+@pytest.mark.parametrize("length", [8, 11, 14])
+def test_marks_of_older_versions_are_read(length):
+    ledger = Ledger(low=7, since=3, period_bytes=9, told=5, passed=[(8, 9)])
+    facts = msgspec.msgpack.decode(ledger.to_bytes())
+    older = Ledger.from_bytes(msgspec.msgpack.encode(facts[:length]))
+    assert (older.low, older.since) == (7, 3 if length > 8 else 0)
+    assert (older.period_bytes, older.told) == ((9 if length == 14 else 0), 0)
+    assert Ledger.from_bytes(ledger.to_bytes()) == ledger
+
+
+def test_a_device_without_a_chosen_point_is_not_selected():
+    chosen = Filter(Sink(kind="memory", streams=("raw",), points=("*", "!voltage_*")), personal=frozenset())
+    assert chosen.selects(raw(series("meter"), 1))
+    assert not chosen.selects(raw(series("plain", points=("voltage_l1",)), 1))

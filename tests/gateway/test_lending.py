@@ -6,8 +6,9 @@ import pytest
 import virtual_time
 
 from drivers.errors import LinkBusy, LinkLost
-from gateway.lending import Loan
+from gateway.lending import Loan, same
 from gateway.poller import Wire
+from gateway.steering import Steering
 
 
 class Way:
@@ -50,8 +51,8 @@ def test_the_owner_keeps_off_a_lent_wire_and_comes_back():
         assert (wire.state, wire.fact) == ("down", "lent to a technician's tool")
         await asyncio.sleep(20.0)
         assert (wire.state, wire.way.opened) == ("up", 2)
-        await wire.loan.lend(3000.0)
-        await wire.loan.lend(0.0)
+        token = await wire.loan.lend(3000.0)
+        await wire.loan.lend(0.0, token=token)
         await asyncio.sleep(20.0)
         assert wire.state == "up"
         owner.cancel()
@@ -82,3 +83,65 @@ def test_a_lent_wire_is_not_opened():
             loan.check()
 
     virtual_time.run(go())
+
+
+def test_nobody_ends_or_prolongs_the_loan_of_another():
+    async def go():
+        loan = Loan("e")
+        first = await loan.lend(1.0)
+        await asyncio.sleep(1.5)
+        second = await loan.lend(60.0)
+        assert first != second
+        for token in ("", first, "guess"):
+            await loan.lend(0.0, token=token)
+            assert loan.lent
+            with pytest.raises(LinkBusy):
+                await loan.lend(5.0, token=token)
+        for _turn in range(10):
+            await asyncio.sleep(50.0)
+            assert await loan.lend(60.0, token=second) == second
+        await asyncio.sleep(61.0)
+        assert not loan.lent
+        with pytest.raises(LinkBusy):
+            await loan.lend(60.0, token=second)
+        with pytest.raises(LinkBusy):  # the owner started anew meanwhile
+            await Loan("e").lend(60.0, token=second)
+
+    virtual_time.run(go())
+
+
+def steering(*endpoints):
+    wires = []
+    for number, endpoint in enumerate(endpoints):
+        way = Way()
+        way.endpoint = endpoint
+        wires.append(Wire(f"w{number}", way=way, stations=(), take=lambda *_: None, say=lambda *_: None))
+    return Steering(wires=tuple(wires), shippers=(), pipeline=None, health=None, rest=None, history=None)
+
+
+def test_a_wire_is_lent_by_what_it_is(tmp_path):
+    (tmp_path / "ttyUSB0").touch()
+    (tmp_path / "by-path").symlink_to("ttyUSB0")
+
+    async def go():
+        desk = steering("127.0.0.1:502", str(tmp_path / "ttyUSB0"), "127.0.0.1:503")
+        wanted = {"ask": "lend", "bus": "", "for_s": 30.0}
+        for endpoint, bus in [
+            ("localhost:503", "w2"), (str(tmp_path / "by-path"), "w1"), ("127.0.0.1:504", ""), ("/dev/none", ""),
+        ]:  # fmt: skip
+            assert (await desk.answer({**wanted, "endpoint": endpoint}))["bus"] == bus
+        assert (await desk.answer({**wanted, "endpoint": "127.0.0.1:503"}))["error"]["code"] == "CG-BUS-19"
+        assert (await desk.answer({**wanted, "bus": "none"}))["error"]["code"] == "CG-BUS-16"
+        told = await desk.answer({"ask": "lend", "bus": "w0", "for_s": 10**400})
+        assert told["lent_s"] == 3600.0
+        assert (await desk.answer({"ask": [1]}))["error"]["code"] == "CG-SYS-04"
+
+    asyncio.run(go())
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "wanted"),
+    [("x:1", "x:2", False), ("/a", "h:1", False), ("h:1", "/a", False), ("/a/../b", "/b", True)],
+)
+def test_one_wire_or_two(one, other, wanted):
+    assert asyncio.run(same(one, other)) is wanted

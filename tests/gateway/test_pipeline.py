@@ -132,6 +132,9 @@ class NoWindows:
     def stepped(self, now_ms):
         pass
 
+    def lost(self, t_ms):
+        return 1 << 62, []
+
 
 def test_a_step_is_an_event_and_the_time_after_it_is_the_corrected_one():
     bench = Bench()

@@ -104,6 +104,58 @@ def test_a_lost_wire_fails_on_time_says_so_once_and_comes_back():
     assert [sample.codes[0] for _, sample in taken.of("a")][-10:] == [0] * 10
 
 
+class GoneLater(FakeDevice):
+    """Answers once; the second poll takes long, and its wire is lost meanwhile."""
+
+    polls = 0
+
+    async def poll(self):
+        self.polls += 1
+        self.cost_s = 15.0 if self.polls > 1 else 0.01
+        self.way.broken = self.polls > 1
+        return await super().poll()
+
+
+def test_a_wire_lost_while_nobody_waits_for_the_technicians_read_any_more_is_told_at_once():
+    way, said, states = FakeWay(), [], []
+    station = Station("a", 1000.0, {"": series("a")}, GoneLater(way))
+    wire = PolledWire("w", way=way, stations=[station], take=Taken(), say=lambda *what: said.append(what))
+
+    async def scenario():
+        wire.start_grid(wall_ms=0)
+        station.due_s = 0.0
+        task = asyncio.create_task(wire.run())
+        await asyncio.sleep(1.0)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(wire.ask(station), 10.0)
+        await asyncio.sleep(5.05)
+        states.append((wire.state, task.done(), [what[1:3] for what in said]))
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    virtual_time.run(scenario())
+    assert states == [("down", False, [("CG-BUS-01", "raised")])]
+
+
+def test_what_nobody_waits_for_any_more_is_not_asked():
+    wire, taken, _said, _way = polled(names=("slow", "b"), every_s=1000.0, costs={"slow": 20.0})
+
+    async def scenario():
+        wire.start_grid(wall_ms=0)
+        task = asyncio.create_task(wire.run())
+        await asyncio.sleep(0.1)
+        asks = [asyncio.create_task(wire.ask(station)) for station in wire.stations]
+        await asyncio.sleep(10.0)
+        asks[1].cancel()
+        await asyncio.sleep(30.0)
+        task.cancel()
+        await asyncio.gather(task, *asks, return_exceptions=True)
+
+    virtual_time.run(scenario())
+    assert len(taken.of("slow")) == 1
+    assert not taken.of("b")
+
+
 def test_a_technicians_read_goes_between_polls():
     wire, taken, _said, _way = polled()
 

@@ -196,6 +196,58 @@ def test_a_long_plan_is_no_fault():
     assert all(len(taken[one.id]) >= 115 for one in stations[:-1])
 
 
+WIDE = parse(
+    HEAD + "".join(f'[[row]]\npoint="{name}"\nread="input {n} u16"\n' for n, name in enumerate(list(points())[:40])),
+    name="x-y",
+)
+
+
+def test_a_unit_that_begins_to_refuse_everything_does_not_stop_the_others():
+    """A meter that starts up again: 40 values are not all searched for the one at fault while 19 others wait."""
+    refusing, taken = [], {}
+
+    def answer(unit, pdu):
+        if unit == ODD and refusing:
+            return bytes([pdu[0] | 0x80, 2])
+        address, count = struct.unpack(">HH", pdu[1:5])
+        body = bytes(2 * count) if unit == ODD else told(unit, address, count)
+        return bytes([pdu[0], len(body)]) + body
+
+    bus = Bus(delay=lambda unit: 0.2 if unit == ODD else 0.01, answer=answer, settings="19200 8N1")
+
+    def take(one, sample):
+        taken.setdefault(one.id, []).append((asyncio.get_running_loop().time(), max(sample.codes)))
+
+    async def scenario():
+        master = Master(bus, framing="rtu", line=bus.line)
+        stations = [
+            Station(
+                f"u{unit}",
+                10.0 if unit == ODD else 1.0,
+                {"": series(f"u{unit}")},
+                RegisterDevice(master, WIDE if unit == ODD else PROFILE, unit=unit),
+            )
+            for unit in range(1, UNITS + 1)
+        ]
+        wire = PolledWire("w", way=master, stations=stations, take=take, say=lambda *what: None)
+        wire.start_grid(0)
+        task = asyncio.create_task(wire.run())
+        await asyncio.sleep(30.0)
+        refusing.append(True)
+        await asyncio.sleep(90.0)
+        refusing.clear()
+        await asyncio.sleep(20.0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    virtual_time.run(scenario())
+    odd = [code for _, code in taken.pop(f"u{ODD}")]
+    assert odd[0] == odd[-1] == 0
+    assert max(odd) >= 200
+    assert all(b[0] - a[0] < 1.6 for polls in taken.values() for a, b in pairwise(polls))
+    assert all(sum(not code for _, code in polls) >= 137 for polls in taken.values())
+
+
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("every_s", [(1.0,), (1.0, 2.0, 5.0)], ids=["1s", "mixed"])

@@ -60,10 +60,22 @@ class Meter:
         ]
 
 
-def swapped(*, away_s, act):
-    """Seconds 0 to 30 as usual, then silent for `away_s` while `act(meter)` happens; what came and what was said."""
-    meter, got, said = Meter(), [], []
-    bus = Bus(memory=meter.memory, settings="19200 8N1")
+def swapped(*, away_s, act, lost=()):
+    """Seconds 0 to 30 as usual, then silent for `away_s` while `act(meter)` happens; what came and what was said.
+
+    The first answers from the registers `lost` get lost.
+    """
+    meter, got, said, losing = Meter(), [], [], list(lost)
+
+    def answer(unit, pdu):
+        address = pdu[1] << 8 | pdu[2]
+        if address in losing:
+            losing.remove(address)
+            return None
+        body = meter.memory(unit, address, pdu[4])
+        return bytes([pdu[0], len(body)]) + body
+
+    bus = Bus(answer=answer, settings="19200 8N1")
 
     async def scenario():
         master = Master(bus, framing="rtu", line=bus.line)
@@ -92,6 +104,25 @@ def test_a_replaced_meter_of_the_same_model_is_not_believed():
     assert codes[-5:] == [Code.ABSENT] * 5
     assert [what[1:3] for what in said] == [("CG-BUS-06", "raised")]
     assert "A99999" in said[0][3]
+
+
+@pytest.mark.parametrize("lost", [(100,), (11,), (11, 100), (100, 100)])
+@pytest.mark.parametrize("away_s", [25.0, 60.0])
+def test_an_identity_read_that_was_lost_at_the_first_hearing_is_asked_again(lost, away_s):
+    values, codes, said = swapped(away_s=away_s, act=Meter.swap, lost=lost)
+    assert len(values) >= 20
+    assert max(values) < 2000
+    assert codes[-5:] == [Code.ABSENT] * 5
+    assert [what[1:3] for what in said] == [("CG-BUS-06", "raised")]
+
+
+def test_a_meter_whose_model_could_not_be_read_at_first_is_asked_for_its_model_again():
+    def other_model(meter):
+        meter.counter, meter.model = 50000, 342
+
+    values, _codes, said = swapped(away_s=60.0, act=other_model, lost=(11,))
+    assert max(values) < 2000
+    assert "342" in said[0][3]
 
 
 def test_the_same_meter_is_believed_again_at_once():

@@ -211,6 +211,13 @@ def test_the_rated_power_makes_the_ceiling_tight_and_late_registers_are_no_leap(
     assert _meter([(0, 100.0, 0), (7200, 500.0, 0)], rated_kw=200.0) == [0, 0], "a gap of two hours"
 
 
+def test_a_register_that_comes_back_from_a_fall_has_leapt():
+    rows = [(0, 2500.0, 0), (1, 2500.1, 0), (2, 0.0, 0), (3, NAN, 201), (7, 0.0, 0), (8, 2500.1, 0), (9, 2500.2, 0)]
+    assert _meter(rows) == [0, 0, 0, 201, 0, Code.JUMP, 0], "10 MW for 15 minutes could do that, a boot did"
+    assert _meter([(0, 2500.0, 0), (1, 0.0, 0), (2, 3.0, 0), (3, 0.0, 0), (4, 2500.0, 0)])[-1] == Code.JUMP
+    assert _meter([(0, 5.0, 0), (1, 0.0, 0), *((2 + k, k / 10, 0) for k in range(100))])[2:] == [0] * 100, "a reset"
+
+
 # --- calibration
 
 ZONE = ZoneInfo("Asia/Bangkok")
@@ -259,6 +266,20 @@ def test_the_device_is_judged_by_its_range_and_then_calibrated():
     assert _calibrated(_curve(gain=1.1, offset=-0.5), rows) == [
         (10.5, 0), (101.0, Code.RANGE), (7.0, 201), (108.4, Code.CALIBRATION), (-0.5, Code.CALIBRATION), (54.5, 107),
     ]  # fmt: skip
+
+
+def test_a_direction_goes_around():
+    one = series(point("wind_direction"))
+    judge = Judge([one], {"dev": Overrides({}, curves={"wind_direction": _curve(offset=10.0)})})
+    found = [judge.judge(reading(one, [degrees])) for degrees in (10.0, 349.0, 350.0, 355.0)]
+    assert [(one.values, one.codes) for one in found] == [((d,), (0,)) for d in (20.0, 359.0, 0.0, 5.0)]
+    judge = Judge([one], {"dev": Overrides({}, curves={"wind_direction": _curve(offset=-10.0)})})
+    assert judge.judge(reading(one, [3.0])).values == (353.0,)
+
+
+def test_a_curve_that_leads_beyond_all_numbers_is_not_believed():
+    for curve in (_curve(gain=NAN), _curve(table=[[0.0, 0.0], [250.0, math.inf]])):
+        assert _calibrated(curve, [(10.0, 0)]) == [(10.0, Code.RANGE)]
 
 
 def test_a_certificate_ends_with_its_last_local_day():

@@ -314,3 +314,26 @@ def test_a_daemon_that_died_in_mid_window_goes_on_from_its_disk(tmp_path):
     wanted = ref.aggregate(one, "1m", T0 + 60_000, inside, [r for r in rows if r.t_ms < T0 + 60_000])
     assert ref.same(minute, wanted) is None
     assert (minute.n, minute.coverage) == (40, pytest.approx(40 / 60))
+
+
+@pytest.mark.parametrize(("back_h", "ran_h", "after_h"), [(24, 26, 2), (3, 6, 3), (0.45, 2.34, 0.5)])
+def test_a_step_back_costs_no_window(back_h, ran_h, after_h):
+    """The clock ran ahead for hours and is set right: what comes is merged into the windows of then, with their rev."""
+    one, journal = ref.series(("gauge", "counter"), every_ms=10_000), RamJournal()
+    run = Run(journal, one, wall_ms=T0)
+    run.remember()
+    for k in range(int((ran_h + after_h) * 360)):
+        if k == int(ran_h * 360):
+            run.clock.offset_ms -= int(back_h * HOUR)
+        run.clock.now_ns += 10 * 10**9
+        run.pipeline.take(one, Sample(run.clock.now_ns, (20.0, float(k)), (0, 0)))
+        run.remember()
+        run.pipeline.tick()
+    assert run.windows.too_late == 0
+    run.commit()
+    found, times = newest(read_back(journal)), [r.t_ms for r in run.records if r.stream == "raw"]
+    doubled = [record for (stream, _), record in found.items() if stream == "15m" and record.rev]
+    assert doubled
+    for record in doubled:
+        assert record.body.n == sum(record.t_ms <= t_ms < record.body.end_ms for t_ms in times)
+        assert record.seq in {r.seq for r in run.records if (r.stream, r.t_ms, r.rev) == ("15m", record.t_ms, 0)}

@@ -7,6 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.points import point
+from drivers.sample import Code
+from gateway.quality import Judge
 from gateway.reading import Reading, Series
 from gateway.rises import LAG_S, PER_S, SLACK, ceiling, fastest
 from gateway.window import Windows
@@ -57,3 +59,15 @@ def test_the_ceiling_grows_with_time_and_never_forbids_the_rated_rise(unit, a_s,
     one = point("energy_import")
     assert fastest(one, rated_kw=rated_kw) == rated_kw / 3600
     assert fastest(point("vehicle_total"), rated_kw=rated_kw) == PER_S["1"]
+
+
+def test_a_meter_that_reads_0_over_a_border_gives_no_demand():
+    one = Series("m", "m", "energy", (point("energy_import"), point("power_active")), 1000)
+    windows, judge = Windows([one], ["1m", "15m"], zone=ZoneInfo("Asia/Bangkok")), Judge([one])
+    for s in range(2800):
+        kwh = 0.0 if 895 <= s < 902 else 2500 + s / 1000
+        windows.add(judge.judge(Reading(one, T0 + s * 1000, s * 10**9, (kwh, 3600.0), (0, 0))))
+    found = [one for one in windows.close(T0 + 2_750_000) if one.stream == "15m"]
+    assert [math.isnan(one.stats[0][1]) for one in found] == [True, True, False]
+    assert [[figure.value for figure in one.indicators] for one in found] == [[], [], [3.6]]
+    assert found[1].codes[0] == (Code.JUMP,)

@@ -23,12 +23,16 @@ export function tick(t) {
   city.skew = Date.parse(t) - performance.now();
 }
 
-// A device's state, worst first: 4 gateway offline, 3 no data (older than 3 intervals), 2 does not answer, 1 doubtful, 0 well.
+// A record from the future (its clock was wrong) is no value of now; three intervals are a late clock's right.
+export const ahead = (device) => Date.parse(device.t) - now() > 3000 * Math.max(device.every_s || 60, device.step ?? 0, 1);
+
+// A device's state, worst first: 4 gateway offline, 3 no data (older than 3 intervals, or from the future), 2 does not answer, 1 doubtful, 0 well.
 export function judge(device) {
   const gateway = city.gateways[device.gateway] ?? {};
   if (gateway.up === false) return 4;
   if (!device.t) return 3;
   const interval = device.every_s || device.step ? Math.max(device.every_s ?? 0, device.step ?? 0, 1) : 0; // shown once a second
+  if (ahead(device)) return 3;
   if (interval && now() - Date.parse(device.t) > 3000 * interval) return 3;
   if (device.state !== "ok") return 2;
   return Object.keys(device.q ?? {}).length ? 1 : 0;

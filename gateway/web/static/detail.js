@@ -54,7 +54,7 @@ function frame(device) {
 // The dashboard of the device's field (deploy/grafana), on this device, over the same 24 hours.
 function board(grafana, device) {
   const field = ["air", "traffic", "energy"].includes(device.kind) ? device.kind : "city";
-  const query = new URLSearchParams({ "var-gateway": device.gateway, "var-device": device.id, from: "now-24h", to: "now" });
+  const query = new URLSearchParams({ "var-gateway": device.gateway.split("/").at(-1), "var-device": device.id, from: "now-24h", to: "now" });
   return `${grafana}/d/citygate-${field}?${query}`;
 }
 

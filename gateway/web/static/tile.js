@@ -1,5 +1,5 @@
 // One device as a tile: name, figure, values, quality, age, 24 h. Updated in place, once a second at most.
-import { city, judge, now } from "./city.js";
+import { ahead, city, judge, now } from "./city.js";
 import { make, mark, meter, put, spark } from "./draw.js";
 import { age, amount, pick, quality, say } from "./words.js";
 
@@ -108,6 +108,7 @@ export class Tile {
 export function trouble(device, state, last) {
   const was = last ? ` (${say("last.was", { v: last })})` : "";
   if (state === 4) return say("offline") + was;
+  if (state === 3 && device.t && ahead(device)) return say("ahead") + was;
   if (state === 3) return device.t ? say("no.data", { age: age(now() - Date.parse(device.t)) }) + was : say("no.data.yet");
   if (state === 2) return `${say("failed")}: ${quality(Object.values(device.q ?? {})[0] ?? "")}`;
   return "";

@@ -138,7 +138,7 @@ function card(gateway, [all, bad]) {
   const box = make("div", { class: `tile${gateway.up === false ? " bad" : ""}` });
   const line = (text, name = "values") => text && box.append(make("span", { class: `${name} wide` }, text));
   line(pick(gateway.name, gateway.id), "name");
-  line(`${gateway.id} · ${gateway.city ?? ""} · ${gateway.up === false ? say("offline") : say("online")}`, "where");
+  line(`${gateway.id.split("/").at(-1)} · ${gateway.city ?? ""} · ${gateway.up === false ? say("offline") : say("online")}`, "where");
   const facts = [say("devices.n", { n: all })];
   if (bad) facts.push(say("trouble.n", { n: bad }));
   if (gateway.uptime_s !== undefined) facts.push(say("uptime", { age: age(gateway.uptime_s * 1000) }));

@@ -9,7 +9,7 @@ import pytest
 import virtual_time
 from bus_sim import Bus, crc, noise
 
-from drivers.errors import BadFrame, DeviceRefused, NoReply, ReplyError
+from drivers.errors import BadFrame, DeviceRefused, LinkLost, NoReply, ReplyError
 from drivers.modbus import unit as unit_module
 from drivers.modbus.master import Master, Priority
 from drivers.profile import Limits
@@ -421,3 +421,51 @@ def test_late_reply_torture(hours):
     assert counts["healthy-right"] >= 0.99 * counts["healthy"]
     assert counts["late-right"] > 0.65 * counts["healthy"]  # the 70 % in time: no wire waits for the others
     assert counters.late > 0
+
+
+@pytest.mark.parametrize("late_s", [0.95, 1.4])
+def test_a_wire_is_given_up_only_when_the_answer_to_a_read_that_was_broken_off_is_out_of_the_way(late_s):
+    """The next owner of the wire, another program, asks at once for another register of the same length."""
+    values = {0: b"\x00\x64", 10: b"\x27\x0f"}
+    delays = [late_s]
+
+    async def scenario():
+        loop = asyncio.get_running_loop()
+        memory, delay = (lambda unit, address, count: values[address]), (lambda unit: delays.pop() if delays else 0.02)
+        bus = Bus(delay=delay, memory=memory, settings="9600 8N1")
+        first, second = Master(bus, framing="rtu", line=bus.line), Master(bus, framing="rtu", line=bus.line)
+        await first.open()
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(first.read(1, "input", address=10, count=1), 0.9)
+        before_s = loop.time()
+        await first.close()
+        took_s = loop.time() - before_s
+        await second.open()
+        answer = await second.read(1, "input", address=0, count=1)
+        before_s = loop.time()
+        await second.close()
+        return answer.data, took_s, loop.time() - before_s
+
+    data, took_s, owing_nothing_s = virtual_time.run(scenario())
+    assert data == values[0]
+    assert took_s < late_s - 0.85  # its late answer ends the wait
+    assert owing_nothing_s == 0.0
+
+
+def test_a_link_that_was_lost_is_closed_at_once():
+    async def scenario():
+        loop = asyncio.get_running_loop()
+        bus = Bus(dead={1}, settings="9600 8N1")
+        master = Master(bus, framing="rtu", line=bus.line)
+        await master.open()
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(master.read(1, "input", address=10, count=1), 0.5)
+        bus.read = unplugged
+        before_s = loop.time()
+        await master.close()
+        return loop.time() - before_s
+
+    async def unplugged(_timeout_s):
+        raise LinkLost("unplugged", endpoint="bus")
+
+    assert virtual_time.run(scenario()) == 0.0

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from stream_examples import EXAMPLES, HOLDS, stream
 
 from drivers.profile import load
+from drivers.uart.family import LOOKS, SAVED_LOOKS
 from drivers.uart.registry import families, family
 from drivers.uart.stream import Ear
 
@@ -125,3 +126,44 @@ def test_noise_alone_never_breaks_a_decoder(name, data):
             assert not str(item.error or "").startswith("decoder:"), item
         assert not ear.framer.buffer
         assert ear.framer.offset == len(data)
+
+
+FLOODS = {
+    "iec62056_21": [b"\x02", b"\x01/", b"\x02\x82\x83"],
+    "dsmr_p1": [b"/", b"/\n!", b"/////////////\n!0000"],
+    "omnipresense_ops243": [b"{", b'{"":', b"{}}", b"{\n"],
+    "rtms_g4": [b"\xff\xaa\x80\x18"],
+    "dlms_hdlc": [b"~\xa7\xff", b"~"],
+}
+
+
+@pytest.mark.parametrize(("name", "pattern"), [(name, one) for name, many in FLOODS.items() for one in many])
+def test_a_flood_of_heads_makes_no_more_work_than_bytes(name, pattern):
+    """What is rejected is kept as evidence and looked at again: both must not grow with the square of the flood."""
+    size, chunk = 48_000, 1_000
+    flood = (pattern * size)[:size]
+    ear = Ear(family(name), "")
+    looked = sum(len(item.piece.data) for at in range(0, size, chunk) for item in ear.feed(flood[at : at + chunk]))
+    looked += sum(len(item.piece.data) for item in ear.finish())
+    assert looked <= SAVED_LOOKS + (LOOKS + 2) * size
+    assert not ear.framer.buffer
+    assert ear.framer.offset == size
+
+
+@pytest.mark.parametrize("profile", ["iec62056-21", "dsmr-p1", "omnipresense-ops243"])
+def test_behind_a_flood_and_a_pause_a_frame_is_a_frame(profile):
+    example = next(one for one in EXAMPLES if one.profile == profile)
+    ear = ear_of(example)
+    for pattern in FLOODS[load(profile).family]:
+        ear.feed((pattern * 12_000)[:12_000])
+        ear.finish()
+    assert [item for item in ear.feed(stream(example, 2)) if item.facts]
+
+
+def test_an_object_with_many_closing_braces_is_parsed_once(monkeypatch):
+    from drivers.uart import omnipresense_ops243
+
+    asked = []
+    monkeypatch.setattr(omnipresense_ops243, "_parse", asked.append)
+    assert omnipresense_ops243.cut(b'{"a":' * 100 + b"}" * 500 + b"\n").reason == "no JSON object"
+    assert len(asked) <= 1

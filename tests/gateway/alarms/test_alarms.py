@@ -191,6 +191,33 @@ def test_the_demand_clears_below_95_per_cent():
     assert [state for _, state, _ in desk.told()] == ["cleared"]
 
 
+def test_a_demand_ends_with_its_quarter_though_the_meter_is_silent():
+    desk = Desk(PEAK)
+    _quarter(desk, 600.0, start_kwh=0.0, minutes=10)
+    assert [state for _, state, _ in desk.told()] == ["raised"]
+    after = _again(desk, PEAK)
+    for one in (desk, after):
+        one.alarms.tick()
+        one.told()
+    desk.wait(6 * 60 + 1)
+    after.alarms.tick()
+    assert ("alarm-peak-meter", "cleared", 1) in desk.told()
+    assert ("alarm-peak-meter", "cleared", 1) in after.told(), "it stood before the start"
+
+
+def test_a_register_that_comes_back_is_no_demand():
+    desk = Desk(PEAK)
+    _quarter(desk, 100.0, start_kwh=2500.0)
+    desk.say("meter", power_active=100e3, energy_import=0.0)
+    desk.wait(10)
+    series = desk.series["meter"]
+    index = [point.name for point in series.points].index("energy_import")
+    codes = tuple(int(Code.JUMP) * (k == index) for k in range(len(series.points)))
+    desk.say("meter", codes=codes, power_active=100e3, energy_import=2525.0)
+    _quarter(desk, 100.0, start_kwh=2525.0, minutes=10)
+    assert desk.told() == []
+
+
 # --- absence
 
 
@@ -276,6 +303,32 @@ def test_a_device_told_before_its_cause_is_folded_later():
     assert desk.alarms.standing.keys() == {"alarm-absent-meter", "alarm-absent-bus-one", "alarm-absent-feeder"}
 
 
+@pytest.mark.parametrize("name", ["bus-one", "gateway"])
+def test_a_device_with_the_name_of_a_cause_has_an_alarm_of_its_own(name):
+    desk = Desk(device={name: {"bus": "one", "profile": "eastron-sdm120", "unit": 3, "every": "1s"}})
+    desk.wait(5, talking=(*ALL, name))
+    desk.wait(100, talking=() if name == "gateway" else ("canal",))
+    told = desk.told()
+    raised = [ident for ident, _, _ in told]
+    assert len(raised) == len(set(raised))
+    assert {f"alarm-absent-{name}", f"alarm-absent-_{name}"} <= set(raised)
+    desk.wait(5, talking=("meter",))
+    assert (f"alarm-absent-_{name}", "cleared", 1) in desk.told()
+    assert f"alarm-absent-{name}" in desk.alarms.standing
+
+
+def test_a_bus_is_told_as_a_bus_after_a_start_whatever_its_level():
+    rule = {"absent": {"devices": ["*"], "absent": "60s", "level": 3}}
+    desk = Desk(rule)
+    desk.wait(5, talking=ALL)
+    desk.wait(100, talking=("canal",))
+    assert ("alarm-absent-bus-one", "raised", 3) in desk.told()
+    after = _again(desk, rule)
+    after.wait(1)
+    (event,) = [event for event in after.events if event.id == "alarm-absent-bus-one"]
+    assert event.text["en"].startswith("bus one: ")
+
+
 def test_nothing_is_absent_while_nothing_is_dated():
     desk = Desk()
     desk.clock.trust = False
@@ -283,6 +336,17 @@ def test_nothing_is_absent_while_nothing_is_dated():
     desk.clock.trust = True
     desk.wait(30)
     assert desk.told() == []
+
+
+def test_nothing_is_absent_while_a_backlog_is_dated():
+    desk = Desk()
+    desk.dated = False
+    desk.wait(300)
+    desk.dated = True
+    desk.wait(30)
+    assert desk.told() == []
+    desk.wait(60)
+    assert ("alarm-absent-gateway", "raised", 3) in desk.told()
 
 
 def test_the_built_in_rule_can_be_replaced_or_taken_away():

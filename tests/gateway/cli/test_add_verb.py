@@ -1,7 +1,9 @@
 """`citygate add`: one drop-in, checked with the whole config; nothing else is touched."""
 
 import json
+import os
 
+import pytest
 from cli_desk import said, site
 
 
@@ -41,6 +43,42 @@ def test_a_faulty_result_leaves_nothing_behind(capsys, tmp_path):
     assert said(capsys, "check", "--config", path).code == 0
 
 
+def test_it_is_judged_before_it_is_in_place(capsys, monkeypatch, tmp_path):
+    """A power cut while it is judged leaves no drop-in: the gateway starts as before."""
+    from gateway.config import load
+
+    path, judged = site(tmp_path), []
+    real = load.load
+
+    def look(*argv, **options):
+        judged.append([file.name for file in tmp_path.glob("state/conf.d/*.toml")])
+        return real(*argv, **options)
+
+    monkeypatch.setattr(load, "load", look)
+    assert said(capsys, "--config", path, "add", "plc/1", "--profile", "eastron-sdm630").code == 78, "unit 1 is taken"
+    assert said(capsys, "--config", path, "add", "plc/7", "--profile", "eastron-sdm630").code == 0
+    assert judged
+    assert all(names == [] for names in judged), "nothing was in place while the config was judged"
+    assert [file.name for file in (tmp_path / "state/conf.d").iterdir()] == ["50-eastron-sdm630-7.toml"]
+
+
+@pytest.fixture
+def tight_umask():
+    before = os.umask(0o077)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("tight_umask")
+def test_the_service_can_read_what_an_administrator_added(capsys, tmp_path):
+    path = site(tmp_path)
+    assert said(capsys, "--config", path, "add", "plc/7", "--profile", "eastron-sdm630").code == 0
+    folder = tmp_path / "state/conf.d"
+    drop_in = folder / "50-eastron-sdm630-7.toml"
+    assert (folder.stat().st_mode & 0o777, drop_in.stat().st_mode & 0o777) == (0o755, 0o644)
+    assert drop_in.stat().st_uid == (tmp_path / "state").stat().st_uid
+
+
 def test_what_it_asks_for(capsys, tmp_path):
     path = site(tmp_path)
     assert said(capsys, "--config", path, "add", "plc", "--profile", "eastron-sdm630").code == 2
@@ -58,3 +96,10 @@ def test_a_device_that_names_itself(capsys, cg_bus, tmp_path):
     assert 'profile = "eastron-sdm630"' in shown.out
     silent = said(capsys, "--config", path, "add", "rs485/5")
     assert "CG-DEV-03" in silent.err
+
+
+@pytest.mark.parametrize("argv", [["plc/7", "--line", "9600 8E1"], ["plc/٣"]])
+def test_nothing_is_ignored_or_guessed(capsys, tmp_path, argv):
+    shown = said(capsys, "--config", site(tmp_path), "add", *argv, "--profile", "eastron-sdm630")
+    assert shown.code == 2, shown
+    assert not (tmp_path / "state/conf.d").exists()

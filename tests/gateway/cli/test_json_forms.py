@@ -45,6 +45,25 @@ def test_schemas_are_printed_and_reject_what_they_should(capsys):
     assert said(capsys, "config", "schema", "nonsense").code == 2
 
 
+def test_schemas_of_the_audit_reject_what_they_should():
+    finding = {"sink": "db", "finding": "missing", "device": "m", "stream": "raw", "t": "2026-11-21T02:00:00.000Z"}
+    again = {"schema": 1, "sink": "db", "state": "live", "fact": "", "found": 2, "reasons": {}, "done": True}
+    good = {
+        "journal verify": finding | {"rev": 0},
+        "journal replay": again | {"fates": {"delivered": 2}},
+        "journal dead": {"number": 7, "sink": "db", "reason": "HTTP 400"},
+    }
+    bad = {
+        "journal verify": [finding, finding | {"rev": 0, "finding": "lost"}, {"sink": "db", "series": {}}, {}],
+        "journal replay": [again, again | {"fates": {"gone": 2}}, {"schema": 1}],
+        "journal dead": [{"number": -1, "sink": "db", "reason": ""}, {"number": 7}],
+    }
+    for verb, line in good.items():
+        judge = Draft202012Validator(form(verb))
+        assert judge.is_valid(line), verb
+        assert [one for one in bad[verb] if judge.is_valid(one)] == []
+
+
 @pytest.mark.parametrize("lang", LANGUAGES)
 def test_every_fault_as_json_is_in_form(lang):
     judge = Draft202012Validator(form("run"))

@@ -4,6 +4,7 @@ import json
 
 import pytest
 from cli_desk import said, site
+from tcp_slave import slave, whole
 
 pytest_plugins = ()
 
@@ -80,6 +81,36 @@ def test_scan_of_a_host_tries_both_framings(capsys, cg_bench, tmp_path, framing)
     assert found, shown
     assert found[0]["framing"] == framing
     assert name in [who["profile"] for who in found[0]["profiles"]]
+
+
+def answering(values=(), *, others=None):
+    """What a TCP device says: values under the ids `values` (None: all), exception `others` under the rest."""
+
+    def parts(request):
+        if (values is None or request[6] in values) and request[7] in {3, 4}:
+            return [whole(request)]
+        return [request[:4] + bytes([0, 3, request[6], request[7] | 0x80, others or 1])]
+
+    return parts
+
+
+@pytest.mark.parametrize(
+    ("device", "ids", "warned"),
+    [
+        (answering(None), [1], True),  # does not look at the unit id
+        (answering(others=1), [1], True),
+        (answering(others=4), [1], True),
+        (answering({3}, others=4), [3], False),  # a gateway that answers itself for whom it does not have
+        (answering({3, 4}, others=11), [3, 4], False),
+        (answering(others=11), [], False),
+    ],
+)
+def test_one_device_is_found_once(capsys, tmp_path, device, ids, warned):
+    with slave(device) as where:
+        shown = said(capsys, "--json", "--config", tmp_path, "scan", where, "--ids", "1-6", "--timeout", "3")
+    assert [row["unit"] for row in rows(shown.out) if row.get("type") == "found"] == ids, shown
+    assert ("CG-DEV-07" in shown.out) == warned
+    assert shown.code == (0 if ids else 1)
 
 
 @pytest.mark.parametrize("function", ["17", "43"])

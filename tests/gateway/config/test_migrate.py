@@ -57,5 +57,22 @@ def test_a_file_of_before_gets_its_schema_and_keeps_every_byte(capsys, tmp_path,
     assert json.loads(again.out) == {"schema": 1, "from": 1, "to": 1, "written": False, "files": []}
 
 
+@pytest.mark.parametrize("head", ['"schema" = 0\n', "schema = 0x0\n", "schema = 0_0\n", "\ufeff", "x y\n"])
+def test_a_file_that_would_be_no_config_stays_as_it_is(capsys, tmp_path, head):
+    path = tmp_path / "gateway.toml"
+    path.write_bytes((head + OLD).encode())
+    shown = said(capsys, "--config", path, "config", "migrate")
+    assert (shown.code, "CG-CFG-02" in shown.err) == (78, True), shown
+    assert [file.name for file in tmp_path.iterdir()] == ["gateway.toml"]
+    assert path.read_bytes() == (head + OLD).encode()
+
+
+def test_line_ends_stay(capsys, tmp_path):
+    path = tmp_path / "gateway.toml"
+    path.write_bytes(OLD.replace("\n", "\r\n").encode())
+    assert said(capsys, "--config", path, "config", "migrate").code == 0
+    assert path.read_bytes() == ("schema = 1\n" + OLD).replace("\n", "\r\n").encode()
+
+
 def test_nothing_to_do(capsys, tmp_path):
     assert "nothing to do" in said(capsys, "--config", site(tmp_path), "config", "migrate").out

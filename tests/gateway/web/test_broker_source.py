@@ -1,6 +1,7 @@
 """The city from its broker: real mosquitto, real process; and whatever else may stand on a topic."""
 
 import json
+import time
 
 import paho.mqtt.client as paho
 import pytest
@@ -10,6 +11,7 @@ from live_desk import LivePage, rfc
 from parts import poll
 
 from gateway.clock import FakeClock
+from gateway.web import metrics, page
 from gateway.web.broker_source import BrokerSource, Door
 from gateway.web.picture import Picture
 from gateway.web.stream import Stream
@@ -31,7 +33,7 @@ def window(stream="1m", **more):
 
 
 def taken(*messages):
-    picture = Picture()
+    picture = Picture(lambda: round(time.time() * 1000))
     source = BrokerSource(Door("h", 1), prefix="citygate", clock=FakeClock(wall_ms=1_790_000_000_000))
     for topic, form in messages:
         source.take(picture, topic, payload=form if isinstance(form, bytes) else json.dumps(form).encode())
@@ -40,7 +42,7 @@ def taken(*messages):
 
 def test_windows_that_come_before_their_meta_are_kept():
     _, picture = taken(("citygate/kk/gw-1/air/1h", window(i=FIGURES)), ("citygate/kk/gw-1/air/meta", META))
-    shown = picture.snapshot()["devices"]["gw-1/air"]
+    shown = picture.snapshot()["devices"]["kk/gw-1/air"]
     assert shown["v"] == {"pm2_5": 33.3}
     assert shown["step"] == 3600
     assert shown["figures"]["aqi_th"]["level"] == 4
@@ -64,10 +66,58 @@ def test_status_and_events():
         ("citygate/kk/gw-1/meta", GATEWAY), ("citygate/kk/gw-1/status", {"state": "offline"}),
         ("citygate/kk/gw-1/event", event),
     )  # fmt: skip
-    assert picture.gateways["gw-1"] == picture.gateways["gw-1"] | {"up": False, "name": {"en": "North", "th": ""}}
+    assert picture.gateways["kk/gw-1"] == picture.gateways["kk/gw-1"] | {"up": False, "name": {"en": "North", "th": ""}}
     assert [alarm["code"] for alarm in picture.alarms.values()] == ["CG-BUS-01"]
     _, picture = taken(("citygate/kk/gw-1/event", event), ("citygate/kk/gw-1/event", event | {"state": "cleared"}))
     assert picture.alarms == {}
+
+
+HUGE = b"1" + b"0" * 400
+HARMFUL = [
+    ("air/meta", b'{"points":{"pm2_5":{}},"location":{"latitude":%b,"longitude":1}}' % HUGE),
+    ("meta", b'{"id":"gw-1","location":{"latitude":1,"longitude":%b}}' % HUGE),
+    ("air/raw", b'{"t":"2026-11-21T02:00:00.000Z","v":{"pm2_5":%b}}' % HUGE),
+    ("air/raw", b'{"t":"2026-11-21T02:00:00.000Z","epoch":"0000002a-9f3c","seq":%b,"v":{"pm2_5":1}}' % HUGE),
+    ("air/raw", b'{"t":"0001-01-01T00:00:00+14:00","v":{"pm2_5":1}}'),
+    ("air/raw", b'{"t":"9999-12-31T23:59:59.999-14:00","v":{"pm2_5":1}}'),
+    ("air/raw", b'{"t":"2026-11-21T02:00:00.000Z","v":{"pm2_5":1e308}}'),
+    ("health", b'{"t":"2026-11-21T02:00:00.000Z","sinks":{"a":5},"buses":[1]}'),
+    ("health", b'{"t":"2026-11-21T02:00:00.000Z","sinks":5,"uptime_s":"a","clock":7}'),
+    ("health", b'{"t":"2026-11-21T02:00:00.000Z","sinks":{"a":{"state":[],"waiting":"x"}},"uptime_s":%b}' % HUGE),
+    ("status", b'{"state":"online","t":{"a":1}}'),
+    ("event", b"[" * 200_000),
+    ("event", b'{"a":' * 50_000 + b"1" + b"}" * 50_000),
+]
+
+
+@pytest.mark.parametrize(("topic", "payload"), HARMFUL, ids=range(len(HARMFUL)))
+def test_no_message_of_one_gateway_harms_the_page_of_the_city(topic, payload):
+    source, picture = taken(("citygate/kk/gw-1/air/meta", META), (f"citygate/kk/gw-1/{topic}", payload))
+    metrics.text(picture, now_ms=1_790_000_000_000, streams=0, refused={})
+    page.front(picture, lang="en", now_ms=1_790_000_000_000, chart=False)
+    Stream(picture, clock=FakeClock(wall_ms=1_790_000_000_000), mark="x").tick()
+    raw = {"t": rfc(), "epoch": "0000002a-9f3c", "seq": 9, "v": {"pm2_5": 33.3}}
+    source.take(picture, "citygate/kk/gw-1/air/raw", payload=json.dumps(raw).encode())
+    assert picture.devices["kk/gw-1/air"].now["v"] == {"pm2_5": 33.3}
+
+
+def test_the_same_ids_in_two_cities_are_two():
+    at = {"t": rfc(), "v": {"pm2_5": 230.0}}
+    _, picture = taken(
+        ("citygate/kk/gw-1/air/meta", META), ("citygate/bk/gw-1/air/meta", META),
+        ("citygate/kk/gw-1/air/raw", at), ("citygate/bk/gw-1/air/raw", at | {"v": {"pm2_5": 11.0}}),
+        ("citygate/bk/gw-1/status", {"state": "offline"}), ("citygate/kk/gw-1/status", {"state": "online"}),
+    )  # fmt: skip
+    assert {key: one.now["v"] for key, one in picture.devices.items()} == {
+        "kk/gw-1/air": {"pm2_5": 230.0}, "bk/gw-1/air": {"pm2_5": 11.0},
+    }  # fmt: skip
+    assert {key: one["up"] for key, one in picture.gateways.items()} == {"kk/gw-1": True, "bk/gw-1": False}
+
+
+def test_a_folded_alarm_tells_its_cause():
+    event = {"t": rfc(), "id": "a", "type": "alarm", "code": "CG-DEV-01", "state": "raised", "folded_into": "bus"}
+    _, picture = taken(("citygate/kk/gw-1/event", event))
+    assert picture.alarms["kk/gw-1/a"]["folded_into"] == "bus"
 
 
 KEYS = [
@@ -103,6 +153,8 @@ def test_foreign_messages_never_hurt(messages):
     stream = Stream(picture, clock=FakeClock(wall_ms=1_790_000_000_000), mark="x")
     stream.tick()
     json.dumps(picture.snapshot())
+    metrics.text(picture, now_ms=1_790_000_000_000, streams=0, refused={})
+    page.front(picture, lang="en", now_ms=1_790_000_000_000, chart=False)
 
 
 FOREIGN = [
@@ -140,14 +192,15 @@ def test_the_city_view_from_a_real_broker(tmp_path, mosquitto):
             client.publish(f"{base}/meta", json.dumps(GATEWAY | {"id": f"gw-{number}"}), qos=1, retain=True)
             client.publish(f"{base}/status", json.dumps({"t": rfc(), "state": "online"}), qos=1, retain=True)
             client.publish(f"{base}/air/meta", json.dumps(META), qos=1, retain=True).wait_for_publish(5)
-        with LivePage(tmp_path, "--broker", mosquitto.url) as live:
+        client.publish("citygate/bk/gw-0/air/meta", json.dumps(META), qos=1, retain=True).wait_for_publish(5)
+        with LivePage(tmp_path, "--broker", mosquitto.url, "--city", "kk") as live:  # and the other city is not seen
             live.ready()
             poll(lambda: len(snapshot(live)["devices"]) == 3, what="three devices from retained meta")
             client.publish("citygate/kk/gw-1/air/1m", json.dumps(window()), qos=1).wait_for_publish(5)
-            poll(lambda: snapshot(live)["devices"]["gw-1/air"].get("v") == {"pm2_5": 33.3}, what="the window")
+            poll(lambda: snapshot(live)["devices"]["kk/gw-1/air"].get("v") == {"pm2_5": 33.3}, what="the window")
             client.publish("citygate/kk/gw-2/status", json.dumps({"state": "offline"}), qos=1, retain=True)
-            poll(lambda: snapshot(live)["gateways"]["gw-2"]["up"] is False, what="the will")
-            assert live.get("/api/history?key=gw-1/air")[0] == 503
+            poll(lambda: snapshot(live)["gateways"]["kk/gw-2"]["up"] is False, what="the will")
+            assert live.get("/api/history?key=kk/gw-1/air")[0] == 503
             mosquitto.stop()
             poll(lambda: live.get("/readyz")[0] == 503, what="the page to notice")
             mosquitto.start()

@@ -1,12 +1,15 @@
 """Hostile requests against the real process: every one is refused, none changes anything, the page goes on."""
 
 import contextlib
+import http.client
 import socket
 import time
 
 import pytest
 from live_desk import LivePage, ScriptedDaemon, device
 from parts import poll
+
+from gateway.web.serve import PEER_MAX
 
 BAD_HOSTS = (
     "evil.example", "evil.example:{port}", "127.0.0.1.evil.example", "127.0.0.1@evil.example", "localhost.evil.example",
@@ -220,6 +223,50 @@ def test_idle_connections_and_slow_requests_are_dropped_and_hold_nobody_up(page)
         for sock in sockets:
             sock.close()
     assert unharmed(page)
+
+
+SECOND = (
+    b"GET / HTTP/1.1\r\nHo",
+    (
+        b"POST /setup/scan HTTP/1.1\r\nHost: localhost:%d\r\nOrigin: http://localhost:%d\r\n"
+        b"Content-Type: application/json\r\nContent-Length: 9\r\n\r\n{"
+    ),
+)
+
+
+def test_half_of_a_second_request_holds_nothing_and_an_open_stream_is_let_be(page):
+    with contextlib.ExitStack() as stack:
+
+        def asked(path):
+            sock = stack.enter_context(socket.create_connection(("127.0.0.1", page.port), timeout=20))
+            sock.sendall(b"GET %b HTTP/1.1\r\nHost: localhost:%d\r\n\r\n" % (path, page.port))
+            assert b"200 OK" in sock.recv(65536)
+            return sock
+
+        stream, halves = asked(b"/events"), [asked(b"/healthz") for _ in SECOND]
+        for sock, second in zip(halves, SECOND, strict=True):
+            sock.sendall(second.replace(b"%d", b"%d" % page.port))
+        for sock in halves:
+            with contextlib.suppress(ConnectionError):
+                while sock.recv(4096):  # until the page hangs up
+                    pass
+        stream.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                assert stream.recv(65536), "the page hung up on a stream"
+
+
+def test_one_peer_alone_does_not_fill_the_page(tmp_path):
+    """256 of 127.0.0.1 are let in, the next is reset; another address of this machine still gets its page."""
+    with LivePage(tmp_path) as live, contextlib.ExitStack() as held:
+        for _ in range(PEER_MAX):
+            held.enter_context(socket.create_connection(("127.0.0.1", live.port), timeout=5))
+        with pytest.raises((ConnectionError, http.client.HTTPException)):
+            live.get("/healthz")
+        ask = b"GET /healthz HTTP/1.1\r\nHost: localhost:%d\r\n\r\n" % live.port
+        with socket.create_connection(("127.0.0.1", live.port), 5, source_address=("127.0.0.2", 0)) as other:
+            other.sendall(ask)
+            assert b"200 OK" in other.recv(4096)
 
 
 def test_too_many_requests_are_told_so(tmp_path):

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from gateway.web.bins import COUNT, STEP_MS, Bins
 from gateway.web.headline import lead
 from gateway.web.labels import times_ms
+from gateway.web.metrics import text
+from gateway.web.page import front, stale
 from gateway.web.picture import ALARMS_MAX, Picture
 
 AIR = {"kind": "air", "every_s": 1.0, "points": {"pm2_5": {"unit": "ug/m3", "digits": 0}, "pm10": {"unit": "ug/m3"}}}
@@ -55,6 +57,63 @@ def test_an_older_record_and_a_longer_window_do_not_replace_the_newest():
     assert picture.snapshot()["devices"]["g/a"]["v"] == {"pm2_5": 12.0}
 
 
+NOW_MS = times_ms(T.format(9))
+NUMBERED = {"epoch": "0000002a-9f3c"}
+
+
+def stepped():
+    """An hour ahead, then the clock was set right."""
+    picture = Picture(lambda: NOW_MS)
+    picture.device("g", "a", facts=AIR)
+    ahead = raw(0, {"pm2_5": 230.0}) | {"t": "2026-11-21T03:13:00.000Z"}
+    return picture, ahead
+
+
+def test_after_a_backward_step_of_the_clock_the_newer_record_is_shown():
+    for more in (NUMBERED, {}):  # by its number; and where nothing numbers it, as the one shown is from the future
+        picture, ahead = stepped()
+        picture.reading("g", ahead | more | {"seq": 7})
+        picture.reading("g", raw(8, {"pm2_5": 0.0}) | more | {"seq": 8})
+        assert picture.snapshot()["devices"]["g/a"]["v"] == {"pm2_5": 0.0}
+        picture.reading("g", ahead | more | {"seq": 6} if more else raw(7, {"pm2_5": 5.0}))  # late, not new
+        assert picture.snapshot()["devices"]["g/a"]["v"] == {"pm2_5": 0.0}
+        assert picture.snapshot()["devices"]["g/a"]["spark"]["y"][-1] == 0.0
+
+
+def test_a_new_epoch_is_newer_and_a_card_set_up_again_is_not_locked_out():
+    picture, _ = stepped()
+    picture.reading("g", raw(5, {"pm2_5": 1.0}) | NUMBERED | {"seq": 900})
+    picture.reading("g", raw(4, {"pm2_5": 2.0}) | {"epoch": "0000002b-0000", "seq": 1})
+    assert picture.snapshot()["devices"]["g/a"]["v"] == {"pm2_5": 2.0}
+    picture.reading("g", raw(3, {"pm2_5": 3.0}) | NUMBERED | {"seq": 901})
+    assert picture.snapshot()["devices"]["g/a"]["v"] == {"pm2_5": 2.0}
+    picture.reading("g", raw(6, {"pm2_5": 4.0}) | {"epoch": "00000001-1111", "seq": 1})
+    assert picture.snapshot()["devices"]["g/a"]["v"] == {"pm2_5": 4.0}
+
+
+def test_a_record_from_the_future_is_no_value_of_now():
+    picture, ahead = stepped()
+    picture.reading("g", ahead | NUMBERED | {"seq": 7})
+    assert stale(picture.devices["g/a"], NOW_MS)
+    body = front(picture, lang="en", now_ms=NOW_MS, chart=False)
+    assert "its time lies ahead of now (" in body
+    assert "too old" in body
+    told = text(picture, now_ms=NOW_MS, streams=0, refused={})
+    assert 'citygate_device_stale{gateway="g",device="a",kind="air"} 1' in told
+    assert picture.snapshot()["devices"]["g/a"]["spark"] is None
+
+
+def test_the_sparkline_goes_back_with_the_clock():
+    bins = Bins()
+    for number in (100, 101, 102):
+        bins.add(number * STEP_MS, float(number))
+    bins.add(101 * STEP_MS, 7.0)
+    assert bins.shown()["y"][-3:] == [None, 100.0, 7.0]
+    bins.add(10_000 * STEP_MS, 1.0)
+    bins.add(102 * STEP_MS, 8.0)
+    assert [value for value in bins.shown()["y"] if value is not None] == [8.0]
+
+
 def test_a_figure_of_a_shorter_window_wins_and_an_old_one_gives_way():
     picture = fresh()
     line = {"device": "a", "v": {}, "stream": "15m", "t": "2026-11-21T02:00:00.000Z", "end": "2026-11-21T02:15:00.000Z"}
@@ -78,6 +137,19 @@ def test_alarms_come_go_and_are_bounded():
     assert len(picture.alarms) == ALARMS_MAX
     picture.quiet("g", ["509"])
     assert list(picture.alarms) == ["g/509"]
+
+
+def test_without_javascript_too_an_alarm_stands_with_its_cause():
+    picture = fresh()
+    line = {"state": "raised", "code": "CG-BUS-01", "t": T.format(1), "level": 2}
+    picture.event("g", line | {"id": "wire", "text": {"en": "the wire is dead"}})
+    for number in range(3):
+        picture.event("g", line | {"id": str(number), "text": {"en": "silent"}, "folded_into": "wire"})
+    picture.event("g", line | {"id": "x", "text": {"en": "alone"}, "folded_into": "gone"})
+    body = front(picture, lang="en", now_ms=NOW_MS, chart=False)
+    assert "the wire is dead, and 3 more from the same cause" in body
+    assert "silent" not in body
+    assert "alone" in body
 
 
 def test_unknown_devices_are_not_made_up():
