@@ -88,7 +88,7 @@ class PolledWire(Wire):
     async def _identified(self, station: Station) -> bool:
         """Whether a device that answers is the one that was believed before."""
         findings = () if station.addressed is None else await station.addressed.identify()
-        wrong = station.judge(findings, asyncio.get_running_loop().time())
+        wrong = station.judge(findings, now_s=asyncio.get_running_loop().time())
         if wrong is not None and station.id not in self._strangers:
             self._strangers.add(station.id)
             self._say(station.id, "CG-BUS-06", "raised", f"{wrong.means}: {wrong.seen}")

@@ -52,7 +52,7 @@ class Places:
     """Where in the journal records of what time stand: from a note on those of its time and up to `NOTE_MS` more."""
 
     def __init__(self, pairs: Iterable[tuple[int, int]]) -> None:
-        self._pairs = deque(pairs, PLACES)
+        self._pairs = deque(pairs, maxlen=PLACES)
 
     def note(self, position: int, t_ms: int) -> None:
         """A record of this time is at this position."""
@@ -157,12 +157,12 @@ class Revisit:
 
     def __init__(self, place: Revisits, spans: list[Span], *, mono_ns: int) -> None:
         self._place = place
-        self._spans = deque(spans)
+        self._spans = list(spans)
         self._mono_ns = mono_ns  # what comes from now on was measured after all that windows hold
         self._live = place.end
         self._count = 0
         self._span: Span | None = None
-        self._ranges: deque[tuple[int, int]] = deque()
+        self._ranges: list[tuple[int, int]] = []
         self._at = self._end = 0
         self._said: dict[tuple[str, str, int], tuple[int, int]] = {}
 
@@ -203,10 +203,10 @@ class Revisit:
             self._place.windows.reopen(self._span[0], self._span[1], said=self._said)
             self._said, self._span = {}, None
         if not self._ranges and self._spans:
-            self._span = self._spans.popleft()
-            self._ranges = deque(self._place.ranges(self._span, upto=self._live))
+            self._span = self._spans.pop(0)
+            self._ranges = self._place.ranges(self._span, upto=self._live)
         if self._ranges:
-            self._at, self._end = self._ranges.popleft()
+            self._at, self._end = self._ranges.pop(0)
             return None
         if self._span is not None:  # nothing of it stands in the journal any more
             return None

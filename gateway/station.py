@@ -111,7 +111,7 @@ class Station:
             self.plan_s = self.addressed.plan_s() if self.addressed is not None else 0.0
             self.least_s, self.need_s = ordered[0], ordered[len(ordered) // 2]
 
-    def judge(self, findings: Sequence[Finding], now_s: float) -> Finding | None:
+    def judge(self, findings: Sequence[Finding], *, now_s: float) -> Finding | None:
         """Hold its fingerprints against those of before; the first that does not hold any more, or None.
 
         A mark that did not hold when it was first read is not asked for: a compatible device of another make is still

@@ -114,7 +114,7 @@ class PolledStream:
         """As `drivers.device.Unloading`: what was heard and not handed over; its names are in `seen` now."""
         samples, self._left = tuple(self._left), []
         for part, name in self._news.items():
-            remember(self.seen, part, name)
+            remember(self.seen, part, name=name)
         self._news.clear()
         self._samples += len(samples)
         return samples

@@ -54,7 +54,7 @@ def brief(once: str) -> str:
     return once if len(once) <= LONGEST_NAME else blake2b(once.encode(), digest_size=16).hexdigest()
 
 
-def remember(seen: dict[str, str], part: str, name: str) -> None:
+def remember(seen: dict[str, str], part: str, *, name: str) -> None:
     """`part` told `name` last; the parts stand in the order in which they were heard last."""
     seen.pop(part, None)
     seen[part] = name
@@ -169,7 +169,7 @@ class StreamDevice:
                 self._repeated += 1
             elif (sample := self._rows.sample(facts, t_ns)) is not None:
                 if facts.once:
-                    remember(self.seen, facts.part, brief(facts.once))
+                    remember(self.seen, facts.part, name=brief(facts.once))
                 made.append(sample)
         return made
 

@@ -33,7 +33,7 @@ async def hold(slowly):
             try:
                 if slowly:
                     writer.write(b"GET / HTTP/1.1\\r\\nHost: localhost:%d\\r\\nX: " % port)
-                    while not reader.at_eof():
+                    while not (reader.at_eof() or reader.exception() or writer.is_closing()):
                         writer.write(b"a")
                         await asyncio.sleep(0.5)
                 else:
