@@ -1,4 +1,4 @@
-"""The shape of a stream-device family: three pure functions of bytes and a framer that runs them.
+"""The shape of a stream-device family: pure functions of bytes, more of them for devices that are asked, and a framer.
 
 A family file (`drivers/uart/<family>.py`) holds one `FAMILY` and its functions, nothing else:
 no asyncio, no clock, no logging.

@@ -37,7 +37,7 @@ def command(face: Face, *, place: str, profile_name: str, ident: str, line_text:
     loaded = load(face.config)
     split = _PLACE.fullmatch(place)
     wire, unit = (target(face, split[1]), int(split[2])) if split else (target(face, place), None)
-    if line_text and wire.bus:
+    if line_text and wire.bus and line_text != str(wire.line):  # `scan` printed it before the bus was there
         raise Misuse(
             f"--line is for a new port; {wire.bus} has its settings in the config",
             f"--line ใช้กับพอร์ตใหม่ ส่วน {wire.bus} มีค่าตั้งในไฟล์ตั้งค่าแล้ว",

@@ -13,6 +13,7 @@ from typing import Final
 from drivers.errors import DriverError, ProfileError
 from drivers.line import LineSettings, line
 from drivers.profile import Profile, load, shipped
+from drivers.uart.registry import family
 from gateway.config import locate
 from gateway.config.judge import ID, Bench, duration, names
 from gateway.config.shape import nearest
@@ -55,7 +56,10 @@ def read_profiles(bench: Bench) -> dict[str, Profile]:
         if not bench.sound(*path):
             continue
         try:
-            found[name] = load(device.profile, own if own.is_dir() else None)
+            profile = load(device.profile, own if own.is_dir() else None)
+            if profile.speaks != "modbus":
+                family(profile.family)
+            found[name] = profile
         except ProfileError as error:
             known = {*shipped(), *(path.stem for path in own.glob("*.toml"))}
             if device.profile in known:
