@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -28,9 +29,10 @@ _ID: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 @click.option("--profile", "profile_name", default="", help="The device's profile; without, the device is asked.")
 @click.option("--id", "ident", default="", help="Its id in the config [made from the profile].")
 @click.option("--line", "line_text", default="", help='Line settings of a new serial bus, such as "9600 8N1".')
+@click.option("--framing", type=click.Choice(["tcp", "rtu"]), default="tcp", help="Framing of a new host.")
 @click.option("--every", default="", help='Period of polls, such as "1s" [the profile\'s].')
 @click.pass_obj
-def command(face: Face, *, place: str, profile_name: str, ident: str, line_text: str, every: str) -> int:
+def command(face: Face, *, place: str, profile_name: str, ident: str, line_text: str, framing: str, every: str) -> int:
     """Add a device: writes one drop-in into conf.d of the state_dir and checks the whole config with it."""
     from gateway.config.load import load
 
@@ -42,6 +44,7 @@ def command(face: Face, *, place: str, profile_name: str, ident: str, line_text:
             f"--line is for a new port; {wire.bus} has its settings in the config",
             f"--line ใช้กับพอร์ตใหม่ ส่วน {wire.bus} มีค่าตั้งในไฟล์ตั้งค่าแล้ว",
         )
+    wire = wire if wire.bus else replace(wire, framing=framing)
     profile = _profile(face, loaded, wire, unit=unit, name=profile_name)
     if profile.speaks == "modbus" and unit is None:
         raise Misuse(f"{profile.id} speaks Modbus: write {place}/UNIT", f"{profile.id} ใช้ Modbus: เขียน {place}/UNIT")
@@ -113,7 +116,8 @@ def _text(wire: Target, loaded: Loaded, profile: Profile, *, name: str, unit: in
             setting = line or profile.wire.lines[0]
             rows += ['kind = "serial"', f"port = {_quoted(stable(wire.port))}", f"line = {_quoted(setting)}", ""]
         else:
-            rows += ['kind = "tcp"', f"host = {_quoted(wire.host)}", f"port = {wire.tcp_port}", ""]
+            rows += ['kind = "tcp"', f"host = {_quoted(wire.host)}", f"port = {wire.tcp_port}"]
+            rows += ['framing = "rtu"', ""] if wire.framing == "rtu" else [""]
     rows += [f"[device.{name}]", f'bus = "{bus}"', f'profile = "{profile.id}"']
     rows += [f"unit = {unit}"] if unit is not None else []
     rows += [f"every = {_quoted(every)}"] if every else []

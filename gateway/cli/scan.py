@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -39,7 +40,8 @@ def command(face: Face, *, where: str, lines: Sequence[str], ids: str, everythin
         found, faults = borrowed(face, wire, work=lambda: _serial(face, wire, search))
     else:
         numbers = wanted or (range(256) if everything else HOST_IDS)
-        found, faults = borrowed(face, wire, work=lambda: _host(face, wire, numbers, timeout_s=timeout_s))
+        found, faults, framing = borrowed(face, wire, work=lambda: _host(face, wire, numbers, timeout_s=timeout_s))
+        wire = replace(wire, framing=framing)
     _say_end(face, wire, found, faults)
     return 0 if found and all(fault.warning for fault in faults) else EXIT_FOUND
 
@@ -86,8 +88,10 @@ async def _serial(face: Face, wire: Target, search: Search) -> tuple[list[Found]
     return found, findings(evidence, configured=wire.line)
 
 
-async def _host(face: Face, wire: Target, ids: Sequence[int], *, timeout_s: float) -> tuple[list[Found], list[Fault]]:
-    """Both framings in turn: a device that speaks Modbus TCP, or a converter that passes RTU frames on."""
+async def _host(
+    face: Face, wire: Target, ids: Sequence[int], *, timeout_s: float
+) -> tuple[list[Found], list[Fault], str]:
+    """Both framings in turn: a device that speaks Modbus TCP, or a converter of RTU frames; and which it was."""
     from drivers.link import Link, TcpLink
     from gateway.technician.sweep import sweep_host
 
@@ -104,8 +108,9 @@ async def _host(face: Face, wire: Target, ids: Sequence[int], *, timeout_s: floa
             faults = [Fault("CG-BUS-18", args)] if wrong else []
             if any(one.everywhere for one in found):
                 faults.append(Fault("CG-DEV-07", {"endpoint": endpoint}, warning=True))
-            return found, faults
-    return [], [Fault("CG-BUS-17", {"endpoint": endpoint}, seen=f"unit ids {', '.join(map(str, ids[:12]))}; tcp, rtu")]
+            return found, faults, framing
+    seen = f"unit ids {', '.join(map(str, ids[:12]))}; tcp, rtu"
+    return [], [Fault("CG-BUS-17", {"endpoint": endpoint}, seen=seen)], wire.framing
 
 
 class _Teller:
@@ -177,7 +182,8 @@ def _say_end(face: Face, wire: Target, found: Sequence[Found], faults: Sequence[
 def add_command(wire: Target, one: Found) -> str:
     """The command that adds a found unit to the config."""
     profile = f" --profile {one.names[0].profile}" if one.names else " --profile NAME"
-    return f"citygate add {wire.bus or wire.name}/{one.unit}{profile}" + _line_of(wire, one.line)
+    framing = " --framing rtu" if wire.framing == "rtu" and wire.host and not wire.bus else ""
+    return f"citygate add {wire.bus or wire.name}/{one.unit}{profile}" + _line_of(wire, one.line) + framing
 
 
 def _line_of(wire: Target, found: LineSettings | None) -> str:

@@ -103,3 +103,22 @@ def test_nothing_is_ignored_or_guessed(capsys, tmp_path, argv):
     shown = said(capsys, "--config", site(tmp_path), "add", *argv, "--profile", "eastron-sdm630")
     assert shown.code == 2, shown
     assert not (tmp_path / "state/conf.d").exists()
+
+
+def test_the_second_device_of_a_port_is_added_as_scan_says_it(capsys, tmp_path):
+    path = site(tmp_path)
+    for unit in (3, 4):
+        argv = ["--config", path, "add", f"/dev/ttyUSB7/{unit}", "--profile", "abb-b23", "--line", "19200 8E1"]
+        assert said(capsys, *argv).code == 0
+    other = ["--config", path, "add", "/dev/ttyUSB7/5", "--profile", "abb-b23", "--line", "9600 8N1"]
+    assert said(capsys, *other).code == 2
+
+
+def test_a_converter_that_scan_found_is_added_with_its_framing(capsys, cg_bench, tmp_path):
+    path = site(tmp_path)
+    placed = cg_bench.device("eastron-sdm630", unit=1, tcp=True)
+    shown = said(capsys, "--config", path, "scan", f"127.0.0.1:{placed.tcp}", "--ids", "1")
+    command = next(line for line in shown.out.splitlines() if "citygate add" in line).partition("citygate ")[2].split()
+    assert command[-2:] == ["--framing", "rtu"]
+    assert said(capsys, "--config", path, *command).code == 0
+    assert 'framing = "rtu"' in next((tmp_path / "state/conf.d").glob("*.toml")).read_text()
