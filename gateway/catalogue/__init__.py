@@ -7,6 +7,6 @@ Imports nothing of ours; the texts are read from disk only when a fault is shown
 from __future__ import annotations
 
 from gateway.catalogue.fault import Fault, Trouble
-from gateway.catalogue.table import Entry, codes, entry, worded
+from gateway.catalogue.table import Entry, codes, entry, figure_names, worded
 
-__all__ = ["Entry", "Fault", "Trouble", "codes", "entry", "worded"]
+__all__ = ["Entry", "Fault", "Trouble", "codes", "entry", "figure_names", "worded"]

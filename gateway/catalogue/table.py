@@ -45,6 +45,14 @@ def codes() -> Mapping[str, Entry]:
     }
 
 
+@cache
+def figure_names() -> tuple[str, ...]:
+    """All figures by name (figures.toml); a part in braces, such as "aqi_th_{pollutant}", stands for a word."""
+    import tomllib  # noqa: PLC0415 - only an alarm on a figure asks
+
+    return tuple(tomllib.loads(Path(__file__).with_name("figures.toml").read_text(encoding="utf-8")))
+
+
 def entry(code: str) -> Entry | None:
     """The entry of `code` (upper or lower case), or None where there is none."""
     return codes().get(code.upper())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import date
 from fnmatch import fnmatchcase
@@ -9,6 +10,7 @@ from itertools import pairwise
 from typing import Final
 
 from drivers.profile import Profile
+from gateway.catalogue import figure_names
 from gateway.config import locate
 from gateway.config.judge import Bench, duration, names
 from gateway.config.options import names as option_names
@@ -125,6 +127,9 @@ def _watched(bench: Bench, path: locate.Path, alarm: Alarm, *, needs: bool) -> N
         bench.draft.add("CG-CFG-24", (*path, "stream"), value=alarm.stream, lengths=lengths)
     if needs and (alarm.point is None) == (alarm.figure is None):
         bench.draft.add("CG-CFG-75", path, alarm=path[1])
+    if alarm.figure and alarm.point is None and not any(fnmatchcase(alarm.figure, _pattern(one)) for one in figure_names()):
+        args = {"point": alarm.figure, "table": f"[alarm.{path[1]}]"}
+        bench.draft.add("CG-CFG-72", (*path, "figure"), **args, nearest=nearest(alarm.figure, figure_names()))
     if not bench.draft.whole:
         return
     known = [*series_ids(bench.config.device), *bench.draft.names("device")]
@@ -141,6 +146,10 @@ def _watched(bench: Bench, path: locate.Path, alarm: Alarm, *, needs: bool) -> N
         bench.draft.add("CG-CFG-72", (*path, "point"), **args, nearest=nearest(alarm.point, points))
     if alarm.demand and here and not any("power_active" in p and REGISTERS & set(p) for p in here.values()):
         bench.draft.add("CG-CFG-72", (*path, "demand"), point="energy_import", table=f"[alarm.{path[1]}]")
+
+
+def _pattern(figure: str) -> str:
+    return re.sub(r"\{[a-z]+\}", "*", figure)
 
 
 def _chosen(bench: Bench, alarm: Alarm) -> Mapping[str, Profile]:

@@ -86,6 +86,7 @@ BAD = [
     (POINT.replace("voltage", "voltgae") + "above = [1.0]", "CG-CFG-72", "point", "voltage"),
     ('[alarm.a]\ndevices = ["metre"]\npoint = "voltage"\nabove = [1.0]', "CG-CFG-34", "devices", "meter"),
     ('[alarm.a]\ndevices = ["radar*"]\ndemand = [10.0]', "CG-CFG-72", "demand", ""),
+    ('[alarm.a]\nfigure = "aqi_thx"\nabove = [1.0]', "CG-CFG-72", "figure", "aqi_th"),
     ('[alarm.a]\nfigure = "stage"\nstream = "1h"\nabove = [1.0]', "CG-CFG-24", "stream", ""),
     (POINT.replace("alarm.a", 'alarm."A b"') + "above = [1.0]", "CG-CFG-07", "[alarm", "a-b"),
     (POINT + "abvoe = [1.0]\nabove = [1.0]", "CG-CFG-01", "abvoe", "above"),
