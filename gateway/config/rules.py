@@ -127,7 +127,8 @@ def _watched(bench: Bench, path: locate.Path, alarm: Alarm, *, needs: bool) -> N
         bench.draft.add("CG-CFG-24", (*path, "stream"), value=alarm.stream, lengths=lengths)
     if needs and (alarm.point is None) == (alarm.figure is None):
         bench.draft.add("CG-CFG-75", path, alarm=path[1])
-    if alarm.figure and alarm.point is None and not any(fnmatchcase(alarm.figure, _pattern(one)) for one in figure_names()):
+    known_figure = any(fnmatchcase(alarm.figure or "", _pattern(one)) for one in figure_names())
+    if alarm.figure and alarm.point is None and not known_figure:
         args = {"point": alarm.figure, "table": f"[alarm.{path[1]}]"}
         bench.draft.add("CG-CFG-72", (*path, "figure"), **args, nearest=nearest(alarm.figure, figure_names()))
     if not bench.draft.whole:
