@@ -143,11 +143,14 @@ class Track:
         if len(self._levels) > 1:
             rows.packed(self._scale)
 
+    def _parts(self, level: Level, start: int) -> list[Piece]:
+        end, below = self._grid.window(start, level.length_s)[1], self._levels[level.child]
+        return [below.held[at] for at in sorted(below.held) if start <= at < end]
+
     def _merge(self, level: Level, start: int) -> None:
         """The piece of a longer window, from those of the level below."""
         end = self._grid.window(start, level.length_s)[1]
-        below = self._levels[level.child]
-        parts = [below.held[at] for at in sorted(below.held) if start <= at < end]
+        parts = self._parts(level, start)
         piece = level.held[start] = merge(self._layout, parts)
         if level.exact:
             rows = [self._rows[at].values[:, self._layout.gauge] for at in sorted(self._rows) if start <= at < end]
@@ -157,7 +160,8 @@ class Track:
 
     def _issue(self, k: int, start: int) -> Iterator[Aggregate]:
         level = self._levels[k]
-        if level.gone(start) or (k and start in level.revs and self._over(start, self._levels[level.child].top_s)):
+        rerun = k and start in level.revs and self._over(start, self._levels[level.child].top_s)
+        if level.gone(start) or rerun or (k and not self._parts(level, start)):  # or its pieces are gone
             self.left_out += 1
             return
         if k:
