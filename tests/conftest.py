@@ -1,5 +1,7 @@
 """Fixtures that every part of the suite may ask for."""
 
+import signal
+
 from parts import certificates, influx1, mosquitto, victoria
 
 from firmware_sims.pytest_plugin import (
@@ -27,3 +29,9 @@ __all__ = [
     "mosquitto",
     "victoria",
 ]
+
+
+def pytest_configure():
+    """A suite that a shell started in the background inherits "ignore Ctrl-C", and so would the programs under test."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
