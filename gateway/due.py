@@ -34,6 +34,9 @@ class Turn(NamedTuple):
     expired: tuple[Station, ...]
 
 
+NOBODY: Final = Turn(None, None, ())
+
+
 def choose(stations: Sequence[Station], now_s: float) -> Turn:
     """The next turn at `now_s`.
 
@@ -41,8 +44,8 @@ def choose(stations: Sequence[Station], now_s: float) -> Turn:
     """
     due = [station for station in stations if station.due_s <= now_s]
     if not due:
-        return Turn(None, None, ())
-    rough = roughs(stations)
+        return NOBODY
+    rough = roughs(stations) if len(stations) > 1 else frozenset()  # one alone disturbs nobody
     plain = [station for station in due if station.id not in rough]
     if plain:
         return Turn(min(plain, key=lambda one: (one.due_s + one.period_s, one.asked_s)), None, ())

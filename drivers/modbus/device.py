@@ -33,7 +33,7 @@ LESSON_S: Final = 0.25  # of each poll, for bisecting
 RETRIES: Final = 1
 AGAIN_S: Final = 60.0  # what was refused is asked again after that, then ever more seldom: it may have been starting up
 SELDOM_S: Final = 21600.0
-REPLAN_POLLS: Final = 60
+REPLAN_S: Final = 30.0  # a plan costs as much as dozens of quick polls, and reply times of milliseconds jump about
 REPLAN: Final = 1.5  # how far the learned reply time must be from the one planned with, as a factor
 
 
@@ -74,9 +74,9 @@ class RegisterDevice:
         self._learns_price = price is None
         self._reply_s = REPLY_S
         self._price = price or cost(master.line, profile.limits)
-        self._polls = 0
         self._again_s = AGAIN_S
         self._forget_s = inf
+        self._replan_s = 0.0
         self._parts = _parts(profile, parts)
         self._rows: tuple[Row, ...] = tuple(row for _, rows in self._parts for row in rows)
         self._wheres = tuple(where(row.read or "") for row in self._rows)
@@ -155,12 +155,12 @@ class RegisterDevice:
 
     def _rethink(self, now_s: float) -> None:
         """Plan anew where what was learned is old, or the unit answers much faster or slower than was planned with."""
-        self._polls += 1
         if now_s >= self._forget_s:
             self._again_s = min(4 * self._again_s, SELDOM_S)
             self.forget()
-        if self._polls % REPLAN_POLLS or not self._learns_price:
+        if now_s < self._replan_s or not self._learns_price:
             return
+        self._replan_s = now_s + REPLAN_S
         reply_s = max(0.001, self._master.reply_s(self.unit))
         if not 1 / REPLAN <= reply_s / self._reply_s <= REPLAN:
             self._reply_s = reply_s

@@ -10,6 +10,7 @@ import virtual_time
 from bus_sim import Bus, crc
 from hypothesis import given
 from hypothesis import strategies as st
+from made_profiles import HEAD, profile
 
 from drivers.errors import LinkLost, ProfileError
 from drivers.link import CallLink
@@ -18,24 +19,6 @@ from drivers.modbus.master import Master
 from drivers.points import points
 from drivers.profile import parse
 from drivers.sample import Code
-
-HEAD = """schema=1
-id="x-y"
-maker="x"
-model="y"
-kind="energy"
-version=1
-speaks="modbus"
-every_s=1.0
-source="test"
-proven="untested"
-"""
-
-
-def profile(*rows, limits="", fingerprint=""):
-    body = "".join(f'[[row]]\npoint="{name}"\nread="{read}"\n{more}\n' for name, read, more in rows)
-    return parse(HEAD + (f"limits={{{limits}}}\n" if limits else "") + body + fingerprint, name="x-y")
-
 
 METER = profile(
     ("power_active", "input 52 f32", ""),
@@ -378,8 +361,9 @@ def test_plans_follow_the_reply_time_of_the_unit():
     async def blocks(delay_s):
         device, _ = await on(Bus(answer=memory(values), delay=lambda unit: delay_s, settings="19200 8N1"), apart)
         before = len(device.blocks)
-        for _ in range(70):
+        for _ in range(40):
             await device.poll()
+            await asyncio.sleep(1.0)
         return before, len(device.blocks)
 
     assert virtual_time.run(blocks(0.02)) == (2, 2)
@@ -411,7 +395,7 @@ def test_a_read_that_sets_its_counter_to_zero_is_never_sent_twice():
 def test_identify():
     marked = profile(
         ("voltage_l1", "input 0 f32", ""),
-        fingerprint="""
+        more="""
 [[fingerprint]]
 read = "input 0 f32"
 means = "mains voltage"
