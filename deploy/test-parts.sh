@@ -1,5 +1,5 @@
 #!/bin/sh
-# The real parts that the tests start by themselves: a broker, two databases, an independent Modbus slave, a browser.
+# The real parts that the tests start by themselves: a broker, two databases, an independent Modbus slave, a browser (and npm for what looks at it).
 # As root (or with passwordless sudo) they are installed; else the one line to run is printed.
 set -eu
 [ "${PARTS:-all}" = none ] && exit 0
@@ -8,6 +8,7 @@ missing=""
 for package in $PACKAGES; do
     dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q "ok installed" || missing="$missing $package"
 done
+command -v npm >/dev/null || missing="$missing npm" # fetches what looks at the page, and the page's chart library
 [ -z "$missing" ] && exit 0
 line="apt-get install -y --no-install-recommends$missing"
 if [ "$(id -u)" = 0 ]; then run=""; elif sudo -n true 2>/dev/null; then run="sudo -n"; else

@@ -77,8 +77,3 @@ def sum16(data: bytes | bytearray) -> int:
 def xor8(data: bytes | bytearray) -> int:
     """All bytes xored: the block check character of IEC 62056-21 and of Gill and Canoga frames."""
     return reduce(xor, data, 0)
-
-
-def lrc(data: bytes | bytearray) -> int:
-    """Two's complement of `sum8`: Modbus ASCII (V1.02, 6.2.1) and Winsen (over bytes 1..7)."""
-    return -sum(data) & 0xFF

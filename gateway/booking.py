@@ -11,10 +11,12 @@ from dataclasses import replace
 
 from gateway.codec import EVENT, RAW, WINDOW, Codec, UnknownSchema, deferred
 from gateway.journal import Journal
-from gateway.ledger import Filter, Ledger
+from gateway.ledger import Ledger
 from gateway.record import Record
+from gateway.selection import Selection
 
 COUNT_BYTES = 1 << 18  # read at once while counting
+COUNT_NOW = 20_000  # entries that a start waits for; more are counted beside the deliveries (gateway.retention)
 
 
 def defers(record: Record) -> bool:
@@ -25,13 +27,14 @@ def defers(record: Record) -> bool:
 class Booking:
     """The ledger of one sink, its selection, and what is in the sink's hands."""
 
-    def __init__(self, *, ledger: Ledger, chosen: Filter, journal: Journal, codec: Codec) -> None:
+    def __init__(self, *, ledger: Ledger, selection: Selection, journal: Journal, codec: Codec) -> None:
         self.ledger = ledger
         self.unsettled: dict[int, Record] = {}
         self._parked: dict[int, Record] = {}
-        self._filter = chosen
+        self._selection = selection
         self._journal = journal
         self._codec = codec
+        self.uncounted: tuple[Ledger, int] | None = None  # as it was, and what was taken for selected until it is known
         self._unreadable = False  # an entry whose schema is gone was met since the ledger was last balanced
 
     def _wanted(self, kind: int, payload: bytes) -> Record | None:
@@ -42,11 +45,15 @@ class Booking:
         except UnknownSchema:
             self._unreadable = True
             return None
-        return record if self._filter.selects(record) and not self._filter.thinned(record) else None
+        return record if self._selection.wants(record) else None
 
     def _book_unreadable(self) -> None:
         """Entries without a schema say nothing of their stream: those that had been selected are what is missing."""
-        self.ledger.counts["dead"] += max(0, self.ledger.waiting - self._count(self.ledger.low))
+        if self.uncounted is not None:
+            return  # `selected` is a guess until then: the next look books them
+        missing = max(0, self.ledger.waiting - self._count(self.ledger.low))
+        self.ledger.counts["dead"] += missing
+        self.ledger.letters_gone += missing  # there is no letter of what cannot be read
         self._unreadable = False
 
     def dropped(self, position: int, record: Record | None, *, finish: bool = True) -> bool:
@@ -61,7 +68,7 @@ class Booking:
             return False
         self.unsettled.pop(position, None)
         self._parked.pop(position, None)
-        lost = record is not None and self._filter.selects(record) and not self._filter.thinned(record)
+        lost = record is not None and self._selection.wants(record)
         self.ledger.counts["dropped"] += lost
         if finish:
             self.ledger.finish(position, position + 1)
@@ -96,10 +103,12 @@ class Booking:
         """After a start: agree with the journal as it is. Returns how many selected records it has lost meanwhile.
 
         Entries behind the mark (a torn commit keeps them; a sink that was away never saw them) are counted as
-        selected; what the journal no longer holds is dropped; another selection in the config is counted anew.
+        selected; what the journal no longer holds is dropped; another selection in the config is counted anew, and
+        noted: nobody can say of what was settled before whether this sink was to have it.
         """
         ledger, journal = self.ledger, self._journal
-        if ledger.chosen != self._filter.fingerprint:
+        if ledger.chosen != self._selection.fingerprint:
+            ledger.chosen_from = journal.next
             self.recount()
             return 0
         ledger.selected += self._count(max(ledger.upto, journal.first))
@@ -108,26 +117,51 @@ class Booking:
         return self.write_off((ledger.low, journal.first)) if ledger.low < journal.first else 0
 
     def recount(self) -> None:
-        """Count `selected` anew from the journal: for a sink that starts at the oldest, or whose selection changed."""
-        self.ledger.finish(self.ledger.low, self._journal.first)
-        self.ledger.selected = sum(self.ledger.counts.values()) + self._count(self.ledger.low)
+        """Count `selected` anew from the journal: for a sink that starts at the oldest, or whose selection changed.
+
+        Where that is long, everything is taken for selected at first; `tally` the `uncounted` and `book_counted`.
+        """
+        ledger, journal = self.ledger, self._journal
+        ledger.finish(ledger.low, journal.first)
+        fates, far = sum(ledger.counts.values()), journal.next - ledger.low
+        if far > COUNT_NOW:
+            ledger.selected = fates + far
+            self.uncounted = self.strike(()), far
+        else:
+            ledger.selected = fates + self._count(ledger.low)
+
+    def book_counted(self, count: int) -> None:
+        """So many of the `uncounted` are selected."""
+        if self.uncounted is not None:
+            self.ledger.selected += count - self.uncounted[1]
+            self.uncounted = None
 
     def _count(self, start: int, *, frozen: Ledger | None = None) -> int:
         """Selected records without a fate from `start` on. Reads all of it."""
-        ledger = frozen or self.ledger
-        end = ledger.upto if frozen else self._journal.next
-        count, at = 0, max(start, self._journal.first)
-        while at < end and (entries := self._journal.read(at, limit_bytes=COUNT_BYTES)):
-            for entry in entries:
-                if entry.position < end and not ledger.settled(
-                    entry.position, deferred=deferred(entry.kind, entry.payload)
-                ):
-                    count += self._wanted(entry.kind, entry.payload) is not None
-            at = entries[-1].position + 1
+        count, at = 0, start
+        while at >= 0:
+            found, at = self.tally(at, frozen=frozen)
+            count += found
         return count
+
+    def tally(self, at: int, *, frozen: Ledger | None = None) -> tuple[int, int]:
+        """Selected records without a fate in the next slice from `at` on, and where to go on (-1: that was the end).
+
+        Of the ledger as it is, or of a frozen one below its `upto`; then in any thread.
+        """
+        ledger = frozen or self.ledger
+        end, count = ledger.upto if frozen else self._journal.next, 0
+        at = max(at, self._journal.first)
+        entries = self._journal.read(at, limit_bytes=COUNT_BYTES) if at < end else []
+        for entry in entries:
+            if entry.position < end and not ledger.settled(
+                entry.position, deferred=deferred(entry.kind, entry.payload)
+            ):
+                count += self._wanted(entry.kind, entry.payload) is not None
+        return count, entries[-1].position + 1 if entries else -1
 
     def state_bytes(self) -> bytes:
         """The ledger for a journal mark, with the place and the selection that it speaks of."""
         self.ledger.upto = self._journal.next
-        self.ledger.chosen = self._filter.fingerprint
+        self.ledger.chosen = "" if self.uncounted else self._selection.fingerprint  # "": a start counts again
         return self.ledger.to_bytes()

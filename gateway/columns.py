@@ -59,10 +59,8 @@ class Columns:
 
     def unseal(self, blob: bytes) -> list[Item]:
         """See gateway.journal.sealed.Sealer."""
+        order, packed = _parts(blob)
         try:
-            version, order, packed = _unpack(blob)
-            if version != VERSION:
-                raise ValueError(f"sealed by version {version}, this is {VERSION}")
             found = [(kind, payload) for kind, count, *facts in packed for payload in _ungroup(facts, count)]
             items: list[Item] = [(0, b"")] * len(found)
             for number, item in zip(unfold(order, len(found)).tolist(), found, strict=True):
@@ -71,10 +69,29 @@ class Columns:
             raise ValueError(f"not a sealed block: {error}") from None
         return items
 
+    def kinds(self, blob: bytes) -> frozenset[int]:
+        """See gateway.journal.sealed.Sealer."""
+        _order, packed = _parts(blob)
+        try:
+            return frozenset(kind for kind, *_facts in packed)
+        except TypeError as error:
+            raise ValueError(f"not a sealed block: {error}") from None
+
     def span(self, items: Sequence[Item]) -> tuple[int, int]:
         """Lowest and highest time (UTC ms) of raw readings, windows and events."""
         times = [t_ms_of(payload) for kind, payload in items if kind in _TIMED]
         return (min(times), max(times)) if times else (0, -1)
+
+
+def _parts(blob: bytes) -> tuple[bytes, list[Any]]:
+    """The order of the entries, folded, and the groups of one kind, series and shape."""
+    try:
+        version, order, packed = _unpack(blob)
+    except (msgspec.MsgspecError, TypeError, ValueError) as error:
+        raise ValueError(f"not a sealed block: {error}") from None
+    if version != VERSION:
+        raise ValueError(f"sealed by version {version}, this is {VERSION}")
+    return order, packed
 
 
 def _shape(kind: int, payload: bytes) -> tuple[tuple[Any, ...], Any]:

@@ -26,10 +26,10 @@ from gateway.config.duration import seconds, size_bytes
 from gateway.config.load import Loaded
 from gateway.desk import AGAIN, Desk
 from gateway.fitting import fitted
-from gateway.health import Health, journal_facts, record_line
+from gateway.health import Health, journal_facts, left_aside, record_line
 from gateway.heard import Heard
 from gateway.history import history
-from gateway.inventory import described, inventory
+from gateway.inventory import described, inventory, personal_ids
 from gateway.local import LocalSocket
 from gateway.notify import notify, watchdog_s
 from gateway.numbers import next_epoch
@@ -42,6 +42,7 @@ from gateway.retention import Retention
 from gateway.shipper import Shipper
 from gateway.sinks import SinkDown, Site
 from gateway.steering import Steering
+from gateway.troubles import Troubles
 from gateway.wiring import wiring
 
 LOG: Final = logging.getLogger("citygate")
@@ -63,7 +64,9 @@ class Daemon:
         codec = Codec(self.journal.marks)
         self.epoch = next_epoch(self.journal.marks, secrets.token_hex(2))
         self.series = tuple(series for item in self.items for series in item.series.values())
-        self.pipeline = fitted(loaded, self.items, clock=clock, journal=self.journal, codec=codec, epoch=self.epoch)
+        self.pipeline, self.windows = fitted(
+            loaded, self.items, clock=clock, journal=self.journal, codec=codec, epoch=self.epoch
+        )
         self.site = self._site(loaded)
         self.shippers = () if dry_run else tuple(self._shipper(name, loaded, codec) for name in config.sink)
         self.wires = tuple(self._wire(name, bus) for name, bus in config.bus.items())
@@ -73,7 +76,8 @@ class Daemon:
             config, self.items, clock=clock, journal=self.journal, tell=self.pipeline.event, dated=self.pipeline.dated
         )
         self.pipeline.listeners += [*(shipper.offer for shipper in self.shippers), self.health.note, self._publish]
-        self.pipeline.listeners += [self.alarms.note]  # the last: it may journal an event of its own
+        self.troubles = Troubles(self.journal, say=self._say)
+        self.pipeline.listeners += [self.troubles.note, self.alarms.note]  # the last may journal an event of its own
         self.pulse = self._pulse(loaded, codec)
         self.steering = Steering(
             wires=self.wires,
@@ -93,6 +97,7 @@ class Daemon:
             codec=codec,
             lanes={shipper.name: shipper.lanes for shipper in self.shippers},
             tell=self.pipeline.event,
+            let_go=self.pipeline.let_go,
             keep_ms=round(seconds(loaded.config.journal.keep) * 1000),
         )
         pulse = Pulse(
@@ -123,7 +128,7 @@ class Daemon:
         shipper = outlet(
             name,
             loaded,
-            personal=frozenset(s.id for item in self.items if item.config.personal for s in item.series.values()),
+            personal=personal_ids(self.items),
             journal=self.journal,
             codec=codec,
             pipeline=self.pipeline,
@@ -154,6 +159,7 @@ class Daemon:
                 "location": self.site.location,
                 "version": __version__,
                 "epoch": self.epoch,
+                "streams": list(self.site.streams),
             },
             series=self.series,
             state_dir=self.state_dir,
@@ -164,6 +170,7 @@ class Daemon:
             buses=lambda: {wire.name: wire.report() for wire in self.wires},
             sinks=lambda: {shipper.name: shipper.report() for shipper in self.shippers},
             journal=lambda: journal_facts(self.journal),
+            windows=lambda: left_aside(self.windows, undated=self.pipeline.undated_lost),
             started_s=self.clock.mono_ns() / 1e9,
             labels=self.site.devices,
         )
@@ -200,7 +207,8 @@ class Daemon:
         await self.local.open()
         tasks = {"pulse": self.pulse.run, "health": self._report, "watchdog": self._watchdog, "recall": self._remember}
         tasks["seal"] = partial(keep_sealed, self.journal)
-        tasks |= {"alarms": self.alarms.run, **{f"ship:{one.name}": one.run for one in self.shippers}}
+        tasks |= {"alarms": self.alarms.run, "troubles": self.troubles.run}
+        tasks |= {f"ship:{one.name}": one.run for one in self.shippers}
         try:
             async with asyncio.TaskGroup() as group:
                 self._pollers = [group.create_task(_forever(w.run), name=f"poll:{w.name}") for w in self.wires]

@@ -68,6 +68,10 @@ class Dating:
         """Whether something is held."""
         return self._low <= self._last
 
+    def holds(self, position: int) -> bool:
+        """Whether what stands there is still to be dated."""
+        return self._low <= position <= self._last
+
     def trusted(self) -> bool:
         """Whether wall time may stamp records now: the clock says so, it is sane, and it moves."""
         wall_ms, now_ns = self._clock.wall_ms(), self._clock.mono_ns()

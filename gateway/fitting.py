@@ -23,8 +23,11 @@ from gateway.window.registers import RATED, moduli
 
 def fitted(
     loaded: Loaded, items: tuple[Item, ...], *, clock: Clock, journal: Journal, codec: Codec, epoch: str
-) -> Pipeline:
-    """The pipeline with all rooms in it; it takes readings at once, and closes windows after `Pipeline.remember`."""
+) -> tuple[Pipeline, Windows]:
+    """The pipeline with all rooms in it, and its windows, which count what they could not take.
+
+    It takes readings at once, and closes windows after `Pipeline.remember`.
+    """
     config = loaded.config
     pipeline = Pipeline(
         clock=clock,
@@ -47,7 +50,7 @@ def fitted(
         journal=journal, codec=codec, series=series, windows=windows, note=figures.recall, reach_ms=REACH_MS
     )
     pipeline.fit(series, judge=judged(items, zone=zone), windows=windows, attach=figures.attach, recall=recall)
-    return pipeline
+    return pipeline, windows
 
 
 def judged(items: Iterable[Item], *, zone: ZoneInfo, warmup: bool = True) -> Judge:

@@ -7,7 +7,7 @@ import resource
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from drivers.sample import FIRST_BAD, Code
 from gateway.clock import kernel_offset_s, rfc3339
@@ -17,7 +17,7 @@ from gateway.record import Record
 from gateway.sinks.payload import Payload
 
 SILENT_AFTER = 3.0  # periods without a good value
-RAISED_MAX = 200  # alarms kept for the faces; beyond, the oldest is let go
+RAISED_MAX = 200  # alarms kept for the faces; beyond, the lowest level is let go, of one level the oldest
 _PAYLOAD = Payload()
 
 
@@ -35,6 +35,7 @@ class Health:
     buses: Callable[[], Mapping[str, Mapping[str, Any]]] = dict
     sinks: Callable[[], Mapping[str, Mapping[str, Any]]] = dict
     journal: Callable[[], Mapping[str, Any]] = dict
+    windows: Callable[[], Mapping[str, int]] = dict
     started_s: float = 0.0
     labels: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     raised: dict[str, Record] = field(default_factory=dict)
@@ -47,7 +48,11 @@ class Health:
         if record.body.state == "raised":
             self.raised[record.body.id] = record
             if len(self.raised) > RAISED_MAX:
-                del self.raised[next(iter(self.raised))]
+                del self.raised[min(self.raised, key=self._level)]
+
+    def _level(self, ident: str) -> int:
+        body = self.raised[ident].body
+        return body.level if isinstance(body, Event) else 0
 
     def snapshot(self) -> dict[str, Any]:
         """The whole picture: devices with their points and last values, buses, sinks, clock, journal."""
@@ -60,6 +65,7 @@ class Health:
             "buses": dict(self.buses()),
             "sinks": dict(self.sinks()),
             "journal": dict(self.journal()),
+            "windows": dict(self.windows()),
             "alarms": [record_line(record) for record in self.raised.values()],
         }
 
@@ -73,6 +79,7 @@ class Health:
             "buses": dict(self.buses()),
             "devices": {series.id: self._short(series) for series in self.series},
             "sinks": dict(self.sinks()),
+            "windows": dict(self.windows()),
             "disk_free": usage.f_bavail * usage.f_frsize,
             "rss": rss_bytes(),
             "temp": _temperature(),
@@ -152,6 +159,32 @@ def journal_facts(journal: Journal) -> dict[str, Any]:
         "size_bytes": journal.size_bytes,
         "cap_bytes": journal.cap_bytes,
         "damages": len(journal.damages),
+    }
+
+
+class Windowed(Protocol):
+    """What windows count of themselves (gateway.window)."""
+
+    @property
+    def too_late(self) -> int:
+        """Readings that came when their window's samples were gone."""
+
+    @property
+    def overrun(self) -> int:
+        """Readings beyond the number that one base window may hold."""
+
+    @property
+    def left_out(self) -> int:
+        """Amendments of longer windows that could not be made."""
+
+
+def left_aside(windows: Windowed, *, undated: int) -> dict[str, int]:
+    """What stands in no window since the start, by cause; `undated`: held samples that could never be dated."""
+    return {
+        "too_late": windows.too_late,
+        "overrun": windows.overrun,
+        "left_out": windows.left_out,
+        "undated": undated,
     }
 
 

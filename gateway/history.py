@@ -3,27 +3,32 @@
     {"ask":"history","series":"air-north" or "*","stream":"15m","from":"<RFC 3339>","to":"<RFC 3339>","points":[...]}
 
 answers `{"records":[...],"truncated":bool}`, each record as the socket tells it live, oldest first, `from` included,
-`to` not. The scan begins in the journal's segment of that time, leaves out sealed blocks of other times, and runs in a
-thread, slice by slice, so a question never holds up a poll.
+`to` not. A long answer is cut to the earliest records: up to the last time in it nothing is missing, in its newest
+revision; whoever wants more asks again from there. The scan begins in the journal's segment of that time, leaves out
+sealed blocks of other times, and runs in a thread, slice by slice, so a question never holds up a poll.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+import msgspec
+
 from gateway.codec import EVENT, RAW, WINDOW, Codec, UnknownSchema, t_ms_of
 from gateway.health import record_line
-from gateway.journal import Entry, Journal
-from gateway.reading import LENGTHS_S
+from gateway.journal import Journal
+from gateway.reading import LENGTHS_S, Event
 from gateway.record import Record
 
 SLICE_BYTES: Final = 131_072
 SLACK_MS: Final = 3_600_000  # the clock may have been ahead by this much when a segment was begun
 RECORDS_MAX: Final = 20_000
+ANSWER_BYTES: Final = 4 << 20  # a quarter of what the asker takes in one line
+_encode: Final = msgspec.json.Encoder().encode
 _KIND: Final[Mapping[str, int]] = {"raw": RAW, "event": EVENT} | dict.fromkeys(LENGTHS_S, WINDOW)
 
 
@@ -42,7 +47,7 @@ class Question:
         """The question in a request. Raises `ValueError` naming what is wrong with it."""
         series, stream = request.get("series", "*"), request.get("stream", "15m")
         points = request.get("points", [])
-        if not isinstance(series, str) or stream not in _KIND:
+        if not isinstance(series, str) or not isinstance(stream, str) or stream not in _KIND:
             raise ValueError("`series` must be an id or *, `stream` one of " + ", ".join(_KIND))
         if not isinstance(points, list) or not all(isinstance(point, str) for point in points):
             raise ValueError("`points` must be a list of names")
@@ -60,50 +65,74 @@ def _ms(value: object, key: str) -> int:
 
 
 async def history(request: Mapping[str, Any], *, journal: Journal, codec: Codec) -> dict[str, Any]:
-    """The answer to one question; an `error` object where the question is wrong."""
+    """The answer to one question, its records encoded already; an `error` object where the question is wrong."""
     try:
         question = Question.of(request)
     except ValueError as error:
         return {"error": {"code": "CG-SYS-04", "fact": str(error)}}
-    latest: dict[tuple[str, int], Record] = {}
-    at, truncated = journal.seek(question.from_ms - SLACK_MS), False
-    while not truncated:
-        found, at = await asyncio.to_thread(_slice, journal, at, question=question, codec=codec)
-        for record in found:
-            key = record.body.id if question.stream == "event" else record.device  # type: ignore[union-attr]
-            before = latest.get((key, record.t_ms))
-            if before is None or before.rev <= record.rev:
-                latest[key, record.t_ms] = record
-        truncated = len(latest) >= RECORDS_MAX
-        if at < 0:
-            break
-    ordered = sorted(latest.values(), key=lambda record: record.t_ms)
-    lines = []
-    for number, record in enumerate(ordered):
-        lines.append(_line(record, question.points))
-        if not number % 100:
-            await asyncio.sleep(0)
-    return {"records": lines, "truncated": truncated}
+    found = _Found(question.to_ms)
+    at = journal.seek(question.from_ms - SLACK_MS)
+    while at >= 0:
+        at = await asyncio.to_thread(_slice, journal, at, question=question, codec=codec, found=found)
+    records = await asyncio.to_thread(found.encoded)
+    return {"records": msgspec.Raw(records), "truncated": found.end_ms < question.to_ms}
 
 
-def _slice(journal: Journal, at: int, *, question: Question, codec: Codec) -> tuple[list[Record], int]:
-    """What the question asks for in the next slice, and where to go on; -1 at the end."""
-    entries = journal.read(at, limit_bytes=SLICE_BYTES, between=(question.from_ms, question.to_ms - 1))
-    return list(_fitting(entries, question, codec)), entries[-1].position + 1 if entries else -1
+class _Found:
+    """The lines of one answer, encoded: all that was found with a time before `end_ms`, which falls as they grow."""
+
+    def __init__(self, end_ms: int) -> None:
+        self.end_ms = end_ms
+        self._lines: dict[tuple[str, int], tuple[int, bytes]] = {}  # of each record and time: revision and line
+        self._size_bytes = 0
+
+    def add(self, key: str, record: Record, *, line: bytes) -> None:
+        """One more; the higher revision stands, of equal ones the later."""
+        place = key, record.t_ms
+        rev, before = self._lines.get(place, (-1, b""))
+        if record.t_ms < self.end_ms and rev <= record.rev:
+            self._lines[place] = record.rev, line
+            self._size_bytes += len(line) - len(before)
+            if self._size_bytes > ANSWER_BYTES or len(self._lines) > RECORDS_MAX:
+                self._cut()
+
+    def _cut(self) -> None:
+        """Let go of the latest times, until a quarter is free; of a single time what is there stays, and no more."""
+        places = sorted(self._lines, key=_time)
+        first_ms, size, count = places[0][1], self._size_bytes, len(places)
+        while places and (size > ANSWER_BYTES * 3 // 4 or count > RECORDS_MAX * 3 // 4):
+            key, self.end_ms = places.pop()
+            size, count = size - len(self._lines[key, self.end_ms][1]), count - 1
+        last_ms = max(first_ms, self.end_ms - 1)
+        self._lines = {place: line for place, line in self._lines.items() if place[1] <= last_ms}
+        self._size_bytes = sum(len(line) for _rev, line in self._lines.values())
+
+    def encoded(self) -> bytes:
+        """A JSON array, oldest first."""
+        whole = {place: line for place, (_rev, line) in self._lines.items() if place[1] < self.end_ms}
+        told = whole or {place: line for place, (_rev, line) in self._lines.items()}  # of one time, which did not fit
+        return b"[" + b",".join(told[place] for place in sorted(told, key=_time)) + b"]"
 
 
-def _fitting(entries: list[Entry], question: Question, codec: Codec) -> Iterator[Record]:
-    """The records that the question asks for."""
+def _time(place: tuple[str, int]) -> int:
+    return place[1]
+
+
+def _slice(journal: Journal, at: int, *, question: Question, codec: Codec, found: _Found) -> int:
+    """Add what the question asks for in the next slice; where to go on, -1 at the end."""
+    entries = journal.read(at, limit_bytes=SLICE_BYTES, between=(question.from_ms, found.end_ms - 1))
     kind = _KIND[question.stream]
     for entry in entries:
-        if entry.kind != kind or not question.from_ms <= t_ms_of(entry.payload) < question.to_ms:
+        if entry.kind != kind or not question.from_ms <= t_ms_of(entry.payload) < found.end_ms:
             continue
         try:
             record = codec.decode(entry.kind, entry.payload)
         except UnknownSchema:
             continue  # a series of which nobody can tell any more what its numbers mean: `journal status` counts it
         if record.stream == question.stream and question.series in {"*", record.device}:
-            yield record
+            key = record.body.id if isinstance(record.body, Event) else record.device
+            found.add(key, record, line=_encode(_line(record, question.points)))
+    return entries[-1].position + 1 if entries else -1
 
 
 def _line(record: Record, points: frozenset[str]) -> dict[str, Any]:

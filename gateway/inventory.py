@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,12 @@ def inventory(config: Config, *, profiles_dir: Path | None = None) -> tuple[Item
         ProfileError: a profile is unknown or faulty (`check` says so before anything starts).
     """
     return tuple(_item(name, device, profiles_dir) for name, device in config.device.items())
+
+
+def personal_ids(items: Iterable[Item]) -> frozenset[str]:
+    """The ids of all devices with data of people, and of their series."""
+    found = [(item.id, *(series.id for series in item.series.values())) for item in items if item.config.personal]
+    return frozenset(ident for idents in found for ident in idents)
 
 
 def _item(name: str, device: Device, profiles_dir: Path | None) -> Item:
@@ -69,7 +75,7 @@ def _limits(device: Device) -> dict[str, dict[str, float]]:
 
 
 def described(items: tuple[Item, ...]) -> dict[str, dict[str, Any]]:
-    """What `{device}/meta` tells beside the series: name, location, serial, profile version, lane."""
+    """What `{device}/meta` tells beside the series: name, location, serial, profile version, lane, personal."""
     found: dict[str, dict[str, Any]] = {}
     for item in items:
         for part, series in item.series.items():
@@ -80,6 +86,8 @@ def described(items: tuple[Item, ...]) -> dict[str, dict[str, Any]]:
                 "profile_version": item.profile.version,
                 "limits": _limits(item.config),
             }
+            if item.config.personal:
+                facts["personal"] = True
             if item.config.calibration:
                 facts["calibration"] = told(item.config.calibration)
             if part.startswith("lane"):

@@ -8,7 +8,7 @@ Invariants:
 1. A position is in one place: with its fate (ledger), with the sink (`unsettled`), parked (`_parked`), queued in memory
    (`_queued`), or waiting in the journal, where the backlog lane finds it. Whatever leaves memory waits in the journal.
 2. What the sink holds and what is parked are both in its hands: `in_hand` never exceeds its window.
-3. Nothing that has its fate is handed out; an amended record never overtakes the backlog.
+3. Nothing that has its fate is handed out; an amended record overtakes neither the backlog nor a lower revision of it.
 4. While rationed (the budget is spent) only new windows and events are handed out. Raw, amended records and the backlog
    wait in the journal; the ledger stays as small as ever, since what went out between them is `passed`.
 """
@@ -22,9 +22,11 @@ from typing import Final
 from gateway.booking import defers
 from gateway.codec import Codec, deferred
 from gateway.journal import Journal
-from gateway.ledger import MAX_RANGES, Filter, Ledger, values_of
+from gateway.ledger import MAX_RANGES, Ledger, values_of
+from gateway.oldest import Oldest
 from gateway.queues import RANGES_APART, Queues
 from gateway.record import Record
+from gateway.selection import Selection
 from gateway.sinks import Fate, Parcel
 
 LIVE_MAX: Final = 2000  # records held in memory for the live lane; beyond, they wait in the journal
@@ -36,9 +38,10 @@ SHORT_S: Final = 2.0
 class Lanes(Queues):
     """Feeds one sink from the journal and from memory, and books every fate."""
 
-    def __init__(self, *, ledger: Ledger, chosen: Filter, journal: Journal, codec: Codec) -> None:
-        super().__init__(ledger=ledger, chosen=chosen, journal=journal, codec=codec)
+    def __init__(self, *, ledger: Ledger, selection: Selection, journal: Journal, codec: Codec) -> None:
+        super().__init__(ledger=ledger, selection=selection, journal=journal, codec=codec)
         self.left_out: Callable[[Record], None] = lambda _record: None  # told of each that `raw_every` leaves out
+        self.oldest = Oldest(ledger=ledger, selection=selection, journal=journal, codec=codec)
         self.rate = FIRST_RATE  # values/s that the sink last sustained
         self.values_per_record = 10.0
         self._gaps: list[tuple[int, int]] | None = None
@@ -60,17 +63,23 @@ class Lanes(Queues):
     @property
     def live_waiting(self) -> int:
         """Parcels that `live` could give out now."""
-        held = bool(self._held) and self._held[0].position < self._journal.committed
-        return len(self._live) + held + (bool(self._amended) and self._caught_up)
+        committed = self._journal.committed
+        held = bool(self._held) and self._held[0].position < committed
+        return len(self._live) + held + (self._caught_up and self._amended_first)
+
+    @property
+    def idle(self) -> bool:
+        """Nothing waits here, and nothing in the journal but what comes with its next commit."""
+        return self._open and self._caught_up and not self.live_waiting
 
     def offer(self, position: int, record: Record | None) -> None:
         """A record was appended (None: an entry that is no sink's business). Books what this sink leaves out."""
-        if record is None or not self._filter.selects(record):
+        if record is None or not self._selection.selects(record):
             self._leave_out(position)
             return
         self.ledger.selected += 1
         self.values_per_record += 0.01 * (values_of(record) - self.values_per_record)
-        if self._filter.thinned(record):
+        if self._selection.thinned(record):
             self.ledger.book(position, "sampled")
             self.left_out(record)
             self._leave_out(position)
@@ -98,6 +107,7 @@ class Lanes(Queues):
     def begin(self) -> None:
         """A connection stands, or memory was given up: a short backlog first, a long one beside live."""
         self._give_up()
+        self._left_behind = False
         self._scan = self.ledger.low
         short = self.ledger.waiting * self.values_per_record <= SHORT_S * self.rate
         self._open = (not short or self._rationed) and len(self.ledger.done) < MAX_RANGES
@@ -134,9 +144,7 @@ class Lanes(Queues):
             self._hand_out(self._held.popleft(), taken)
         while self._live and len(taken) < limit:
             self._hand_out(self._live.popleft(), taken)
-        while self._amended and self._caught_up and len(taken) < limit:
-            if self._amended[0].position >= self._journal.committed:
-                break
+        while self._caught_up and len(taken) < limit and self._amended_first:
             self._hand_out(self._amended.popleft(), taken)
         return taken
 
@@ -146,7 +154,11 @@ class Lanes(Queues):
             pass
         taken: list[Parcel] = []
         while self._back and len(taken) < limit:
-            self._hand_out(self._back.popleft(), taken)
+            parcel = self._back.popleft()
+            if parcel.record.rev and self._lower_out(parcel.record):
+                self._enqueue(parcel)
+            else:
+                self._hand_out(parcel, taken)
         return taken
 
     def _hand_out(self, parcel: Parcel, taken: list[Parcel]) -> None:
@@ -254,7 +266,7 @@ class Lanes(Queues):
                 self._pass_over()
         return record
 
-    def again(self, position: int) -> bool:
+    def unpark(self, position: int) -> bool:
         """A parked parcel's wait is over: it is handed out once more, first of all. False where it is gone."""
         record = self._parked.pop(position, None)
         if record is None or self.ledger.settled(position, deferred=defers(record)) or self._scan < 0:
@@ -272,10 +284,16 @@ class Lanes(Queues):
             self._pass_over()
             self._apart = self._journal.next
         self._parked.clear()
+        self._left_behind = True
         return count
 
-    def rescan(self) -> None:
-        """Look through the journal again for what was left there, beside the live lane."""
-        if self._open and self._caught_up and not self._rationed:
-            self._scan = self.ledger.low
-            self._live_from = self._journal.next
+    def rescan(self) -> bool:
+        """Look through the journal again for what was left there, beside the live lane; false where it is too early."""
+        if self._scan < 0 or self._rationed:
+            return True  # the next connection, or the next budget, begins with such a look
+        if not self._open or not self._caught_up:
+            return False
+        self._scan = self.ledger.low
+        self._live_from = self._journal.next
+        self._left_behind = False
+        return True

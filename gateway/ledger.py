@@ -1,4 +1,4 @@
-"""The ledger of one sink: what it selects, how far it is confirmed, and the count of every fate.
+"""The ledger of one sink: how many records it selects, how far it is confirmed, and the count of every fate.
 
 Invariant, always: selected = delivered + unheard + sent + dead + sampled + dropped + waiting.
 The state is committed with the records themselves (a journal mark), so after any crash both agree.
@@ -6,80 +6,18 @@ The state is committed with the records themselves (a journal mark), so after an
 
 from __future__ import annotations
 
-import zlib
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from typing import Any, Final
 
 import msgspec
 
-from gateway.config import Sink
-from gateway.config.duration import seconds
-from gateway.reading import Event
 from gateway.record import Record
 
 MAX_RANGES: Final = 512  # with more, the shipper opens no second lane: ranges grow by at most one send window then
 MAX_UNHEARD: Final = 64
 FATES: Final = ("delivered", "unheard", "sent", "dead", "sampled", "dropped")
-
-
-class Filter:
-    """Which records a sink selects, by stream, device, kind, points and personal data; and how raw is thinned."""
-
-    def __init__(self, sink: Sink, *, personal: frozenset[str]) -> None:
-        self._streams = frozenset(sink.streams)
-        self._devices = sink.devices
-        self._kinds = sink.kinds
-        self._personal = personal
-        self._raw_every_ms = 0 if sink.raw_every is None else round(seconds(sink.raw_every) * 1000)
-        self._points = sink.points
-        self._known: dict[tuple[str, str], bool] = {}
-        facts = [sorted(sink.streams), sink.devices, sink.kinds, sorted(personal), self._raw_every_ms]
-        facts += [sink.points] if sink.points != ("*",) else []
-        self.fingerprint = f"{zlib.crc32(msgspec.msgpack.encode(facts)):08x}"
-
-    def selects(self, record: Record) -> bool:
-        """Whether the record is this sink's business at all."""
-        if record.stream not in self._streams or record.estimated:
-            return False
-        key = record.device, record.kind
-        if key not in self._known:
-            self._known[key] = self._device(*key) and self._has_points(record)
-        return self._known[key]
-
-    def _has_points(self, record: Record) -> bool:
-        """Of a device without any chosen point there is nothing to tell; events are of the whole device."""
-        body = record.body
-        if isinstance(body, Event) or self._points == ("*",):
-            return True
-        return any(_matches(point.name, self._points) for point in body.series.points)
-
-    def _device(self, device: str, kind: str) -> bool:
-        named = any(pattern == device or device.startswith(pattern + "-") for pattern in self._devices)
-        if device in self._personal and not named:
-            return False
-        return (device == "_gateway" or _matches(device, self._devices)) and (
-            kind == "gateway" or _matches(kind, self._kinds)
-        )  # fmt: skip
-
-    def thinned(self, record: Record) -> bool:
-        """Whether `raw_every` leaves this raw record out: only the poll at the start of each slot goes out."""
-        if not self._raw_every_ms or record.stream != "raw" or isinstance(record.body, Event):
-            return False
-        every_ms = record.body.series.every_ms
-        return every_ms is not None and record.t_ms % self._raw_every_ms >= every_ms
-
-
-def _matches(name: str, patterns: tuple[str, ...]) -> bool:
-    """The last pattern that fits decides; "!" in front refuses."""
-    chosen = False
-    for pattern in patterns:
-        refuse = pattern.startswith("!")
-        if fnmatchcase(name, pattern[refuse:]):
-            chosen = not refuse
-    return chosen
 
 
 def values_of(record: Record) -> int:
@@ -97,15 +35,18 @@ class Ledger:
     broker without a subscriber; of more than MAX_UNHEARD the two nearest become one, which then holds heard ones too.
     In the ranges of `passed` only deferred records (raw and amended ones) may still wait, all others have their fate:
     so a spent budget, with raw waiting between delivered windows for weeks, does not make a range per window.
-    `size_bytes` went out ever; `period_bytes` since `period_ms` (UTC ms, the local start of the budget's period).
+    `sent_bytes` went out ever; `period_bytes` since `period_ms` (UTC ms, the local start of the budget's period).
     `told`: up to here a gap event has named what `raw_every` left out (gateway.sampling).
+    `letters_gone`: of `dead`, those whose letters are not in the journal any more, as far as is known; `newest_letter`:
+    the place of the last letter.
+    `chosen_from`: from this position on the present selection decided; below, an earlier one did (0: none is known).
     """
 
     low: int
     selected: int = 0
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(FATES, 0))
     done: list[tuple[int, int]] = field(default_factory=list)
-    size_bytes: int = 0
+    sent_bytes: int = 0
     upto: int = 0
     chosen: str = ""
     since: int = 0
@@ -115,11 +56,26 @@ class Ledger:
     period_ms: int = 0
     period_bytes: int = 0
     told: int = 0
+    letters_gone: int = 0
+    newest_letter: int = -1
+    chosen_from: int = 0
 
     @property
     def waiting(self) -> int:
         """Selected records without a fate yet; never negative in a committed state."""
         return self.selected - sum(self.counts.values())
+
+    @property
+    def letters(self) -> int:
+        """Dead letters that may be sent again: in the journal, and not taken since."""
+        return max(0, self.counts["dead"] - self.letters_gone)
+
+    def let_go(self, first: int) -> bool:
+        """The journal begins at `first`; whether the last letter has left it just now: there is none any more."""
+        gone = self.newest_letter < first and self.letters > 0
+        if gone:
+            self.letters_gone = self.counts["dead"]
+        return gone
 
     def settled(self, position: int, *, deferred: bool = True) -> bool:
         """Whether this position has its fate already; `deferred` where the record there is raw or amended."""
@@ -204,25 +160,24 @@ class Ledger:
 
     def to_bytes(self) -> bytes:
         """The state for a journal mark."""
-        facts = [1, self.low, self.selected, self.counts, self.done, self.size_bytes, self.upto, self.chosen]
+        facts = [1, self.low, self.selected, self.counts, self.done, self.sent_bytes, self.upto, self.chosen]
         facts += [self.since, self.unheard, self.unheard_open]
         facts += [[pair for pair in self.passed if pair[1] > self.low], self.period_ms, self.period_bytes, self.told]
+        facts += [self.letters_gone, self.newest_letter, self.chosen_from]
         return msgspec.msgpack.encode(facts)
 
     @classmethod
     def from_bytes(cls, blob: bytes) -> Ledger:
         """The state of a journal mark."""
-        _version, low, selected, counts, done, size_bytes, upto, chosen, *more = msgspec.msgpack.decode(blob)
+        _version, low, selected, counts, done, sent_bytes, upto, chosen, *more = msgspec.msgpack.decode(blob)
         known = dict.fromkeys(FATES, 0) | counts
-        rest: list[Any] = more + _BEFORE[len(more) :]
-        since, unheard, unheard_open, passed, period_ms, period_bytes, told = rest
+        before = [0, [], False, [], 0, 0, 0, 0, upto - 1, 0]  # of what older marks do not hold
+        rest: list[Any] = more[: len(before)] + before[len(more) :]  # a later version's further facts are not ours
+        since, unheard, unheard_open, passed, *later = rest
         return cls(
-            low, selected, known, _ranges(done), size_bytes, upto, chosen, since, _ranges(unheard), unheard_open,
-            _ranges(passed), period_ms, period_bytes, told,
+            low, selected, known, _ranges(done), sent_bytes, upto, chosen, since, _ranges(unheard), unheard_open,
+            _ranges(passed), *later,
         )  # fmt: skip
-
-
-_BEFORE: Final[list[Any]] = [0, [], False, [], 0, 0, 0]  # of what older marks do not hold
 
 
 def _inside(ranges: list[tuple[int, int]], position: int) -> bool:

@@ -20,6 +20,7 @@ LINE_MAX: Final = 65536
 CLOSE_S: Final = 1.0  # a question in work may end until then
 CLIENTS_MAX: Final = 32
 BEHIND_MAX: Final = 1000
+TAKE_S: Final = 10.0  # within which the asker of a history takes it: only one is in memory at a time
 _encode = msgspec.json.Encoder().encode
 
 Answer = Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
@@ -35,6 +36,7 @@ class LocalSocket:
         self._subscribers: dict[_Subscriber, None] = {}
         self._clients: dict[asyncio.Task[None] | None, asyncio.StreamWriter] = {}
         self._server: asyncio.AbstractServer | None = None
+        self._history = asyncio.Lock()
 
     async def open(self) -> None:
         """Listen. A socket file left by a killed daemon is replaced (the journal's lock says that we are alone)."""
@@ -101,8 +103,20 @@ class LocalSocket:
                 await subscriber.run(writer)
             finally:
                 del self._subscribers[subscriber]
+        elif ask == "history":
+            await self._long(request, writer)
         else:
             writer.write(_encode(await self._answer(request)) + b"\n")
+
+    async def _long(self, request: Mapping[str, Any], writer: asyncio.StreamWriter) -> None:
+        """A long answer, one after the other. Raises ConnectionError where the asker does not take it."""
+        async with self._history:
+            writer.write(_encode(await self._answer(request)) + b"\n")
+            try:
+                await asyncio.wait_for(writer.drain(), TAKE_S)
+            except TimeoutError:
+                writer.transport.abort()
+                raise ConnectionAbortedError("the asker does not read its answer") from None
 
 
 class _Subscriber:

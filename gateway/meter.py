@@ -42,6 +42,9 @@ class Meter:
         if now_ms is None or ledger.period_ms <= now_ms < self._ends_ms:
             return
         begins_ms, self._ends_ms = period_of(now_ms, self._budget.period, zone=self._zone)
+        if ledger.period_ms == self._ends_ms:  # stepped back over its start: it has begun, and is not given twice
+            self._ends_ms = period_of(ledger.period_ms, self._budget.period, zone=self._zone)[1]
+            return
         if ledger.period_ms and begins_ms > ledger.period_ms:
             ledger.period_bytes = 0
         ledger.period_ms = begins_ms

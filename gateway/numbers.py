@@ -1,7 +1,7 @@
 """Times and numbers: no (device, stream, t, rev) is issued twice, whatever the clock does, over restarts too.
 
 A time above everything issued so far is free. After a step back of the clock (or a start with an earlier clock) it may
-not be: then the journal is looked through once for what was issued from there on, and the next free millisecond is
+not be: then the journal is asked for what was issued around there (gateway.issued), and the next free millisecond is
 taken. Sequence numbers rise by one per device and stream in each epoch; the last ones are a journal mark.
 """
 
@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 from gateway.codec import EVENT, RAW, WINDOW, Codec, UnknownSchema
+from gateway.issued import Issued
 from gateway.journal import Journal
 from gateway.reading import Aggregate
 from gateway.record import Record
@@ -23,7 +24,6 @@ NEAR_MS: Final = 1000  # two records of nearly the same moment keep their order:
 FIRSTS: Final = 1000  # windows of one device and stream that can still be amended: an hour and ten minutes of 5 s
 MARK_EVERY: Final = 512  # entries: a start reads what came after the mark, so it need not be written with each commit
 LINES_MAX: Final = 4096  # of devices that are gone, the longest ago are forgotten beyond
-BEFORE_MS: Final = 60_000  # how far below a time in question the journal's times are learned with it
 
 Key = tuple[str, str]
 
@@ -44,8 +44,7 @@ class Numbers:
         self._journal = journal
         self._codec = codec
         self._lines: dict[Key, _Line] = {}
-        self._issued: dict[Key, set[int]] = {}
-        self._learned_ms: dict[Key, int] = {}
+        self._issued = Issued(journal, codec)
         self._before: dict[Key, tuple[str, int]] = {}
         self._firsts: dict[Key, dict[int, tuple[str, int]]] = {}
         self._marked = -1
@@ -91,9 +90,7 @@ class Numbers:
             return t_ms
         if t_ms > top_ms - NEAR_MS:
             return top_ms + 1
-        self._learn(key, t_ms)
-        issued = self._issued.get(key, set())
-        while t_ms in issued:
+        while self._issued.has(key, t_ms):
             t_ms += 1
         return t_ms
 
@@ -102,22 +99,7 @@ class Numbers:
         key = device, stream
         if t_ms > self._line(key).top_ms:
             return False
-        self._learn(key, t_ms)
-        return t_ms in self._issued.get(key, set())
-
-    def _learn(self, key: Key, t_ms: int) -> None:
-        """Look through the journal for all times from a little below `t_ms` on; once, not for each record."""
-        if key in self._learned_ms and t_ms >= self._learned_ms[key]:
-            return
-        low_ms = t_ms - BEFORE_MS
-        at = self._journal.seek(low_ms - BEFORE_MS)
-        while entries := self._journal.read(at, limit_bytes=1 << 20):
-            for entry in entries:
-                record = self._decoded(entry.kind, entry.payload)
-                if record is not None and record.t_ms >= low_ms:
-                    self._issued.setdefault((record.device, record.stream), set()).add(record.t_ms)
-            at = entries[-1].position + 1
-        self._learned_ms |= {one: min(low_ms, self._learned_ms.get(one, low_ms)) for one in (*self._lines, key)}
+        return self._issued.has(key, t_ms)
 
     def _decoded(self, kind: int, payload: bytes) -> Record | None:
         if kind not in {RAW, WINDOW, EVENT}:
@@ -158,11 +140,7 @@ class Numbers:
             line.seq = max(line.seq, record.seq)
         if isinstance(record.body, Aggregate) and (not record.rev or self._unknown(record)):
             self.first_issue(record)
-        if record.t_ms > line.top_ms:  # above everything again
-            self._issued.pop(key, None)
-            self._learned_ms.pop(key, None)
-        elif key in self._learned_ms:
-            self._issued.setdefault(key, set()).add(record.t_ms)
+        self._issued.add(record)
         line.top_ms = max(line.top_ms, record.t_ms)
 
     def mark(self) -> None:

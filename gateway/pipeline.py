@@ -129,6 +129,12 @@ class Pipeline:
             self.undated_lost += 1
         self._give(GIVE_SAMPLE)
 
+    def let_go(self, position: int) -> bool:
+        """The journal lets go of an entry: whether that was a sample still to be dated, which is lost then."""
+        held = self._dating.holds(position)
+        self.undated_lost += held
+        return held
+
     def _give(self, limit: int) -> None:
         """Date up to `limit` of what is held, oldest first, as far as that is possible now."""
         for one in self._dating.give(limit):
@@ -279,7 +285,7 @@ class Pipeline:
         for listener in self.listeners:
             listener(position, record)
 
-    def mark_numbers(self) -> None:
+    def set_marks(self) -> None:
         """Set the marks of last numbers and of what is held; called before each commit: they cover just that."""
         self._dating.save()
         self._numbers.mark()

@@ -74,7 +74,7 @@ class PolledWire(Wire):
             if (station.proven or station.addressed is None) and isinstance(station.device, Unloading):
                 self.deliver(station, station.device.left())
             raise
-        self._traffic.busy_s += loop.time() - station.asked_s
+        self._load.busy_s += loop.time() - station.asked_s
         station.polls += 1
         heard = _heard(station, samples)
         station.spent(loop.time(), answered=heard)
@@ -145,7 +145,7 @@ class PushWire(Wire):
             self.beat_s = now_s = loop.time()
             due_s = max(heard_s + quiet_s, station.due_s) if station.every_s else now_s + 5.0
             data, first_s = await self.link.read(max(0.01, min(due_s - now_s, 5.0)))
-            self._traffic.busy_s += len(data) * self._char_s
+            self._load.busy_s += len(data) * self._char_s
             samples = device.feed(data, round(first_s * 1e9)) if data else ()
             await self._acknowledge(device)
             if samples:

@@ -78,7 +78,7 @@ class Pulse:
 
     async def commit(self) -> bool:
         """One group commit; whether it failed. It is told once, by an event, and tried again at the next pulse."""
-        self._pipeline.mark_numbers()
+        self._pipeline.set_marks()
         self.remember()
         for shipper in self._shippers:
             self._journal.mark(f"sink:{shipper.name}", shipper.lanes.state_bytes())

@@ -213,7 +213,10 @@ class _Stuck:
 
 
 class _Jump:
-    """A change from the last believed value faster than `limit` units per s."""
+    """A change from the last value that was not bad faster than `limit` units per s.
+
+    A value that was itself marked counts too: after a step the next value is compared with the new level.
+    """
 
     def __init__(self, index: int, limit: float) -> None:
         self._index = index
@@ -232,9 +235,10 @@ class _Jump:
 
 
 class _Spike:
-    """Away from the median of the last five believed values by more than `limit`; a real step is believed after three.
+    """Away from the median of the last five values that were not bad by more than `limit`, the marked ones with them.
 
-    Unlike a comparison with both neighbours in time it marks the spike itself, at once.
+    So a real step is believed after three. Unlike a comparison with both neighbours in time it marks the spike itself,
+    at once.
     """
 
     def __init__(self, index: int, limit: float) -> None:

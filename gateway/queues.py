@@ -12,7 +12,9 @@ from typing import Final
 from gateway.booking import Booking, defers
 from gateway.codec import Codec
 from gateway.journal import Journal
-from gateway.ledger import Filter, Ledger
+from gateway.ledger import Ledger
+from gateway.record import Record
+from gateway.selection import Selection
 from gateway.sinks import Parcel
 
 NEVER: Final = 1 << 20  # no queue comes near it: LIVE_MAX, the window and a chunk of the journal bound them
@@ -22,8 +24,8 @@ RANGES_APART: Final = 32  # while rationed, so many ranges are made before they 
 class Queues(Booking):
     """Parcels that wait in memory, by lane; `unsettled` and `_parked` are with the sink or parked for it."""
 
-    def __init__(self, *, ledger: Ledger, chosen: Filter, journal: Journal, codec: Codec) -> None:
-        super().__init__(ledger=ledger, chosen=chosen, journal=journal, codec=codec)
+    def __init__(self, *, ledger: Ledger, selection: Selection, journal: Journal, codec: Codec) -> None:
+        super().__init__(ledger=ledger, selection=selection, journal=journal, codec=codec)
         self._live: deque[Parcel] = deque(maxlen=NEVER)
         self._held: deque[Parcel] = deque(maxlen=NEVER)
         self._amended: deque[Parcel] = deque(maxlen=NEVER)
@@ -31,12 +33,39 @@ class Queues(Booking):
         self._queued: set[int] = set()
         self._gone: set[int] = set()  # of what is queued here, what the journal let go of
         self._rationed = False
+        self._left_behind = False  # parcels were parked, and now wait in the journal for another look
         self._apart = -1  # not rationed, or the row is broken: the next connection begins another
 
     @property
     def in_hand(self) -> int:
         """Parcels with the sink or parked for it: what its window bounds."""
         return len(self.unsettled) + len(self._parked)
+
+    @property
+    def unheard(self) -> int:
+        """Records that went out unheard; 0 once the journal holds none of them any more: nobody can replay them."""
+        ranges = self.ledger.unheard
+        return self.ledger.counts["unheard"] if ranges and ranges[-1][1] > self._journal.first else 0
+
+    def buried(self) -> None:
+        """A dead letter was appended just now."""
+        self.ledger.newest_letter = self._journal.next - 1
+
+    def letters_left(self) -> bool:
+        """Whether the last dead letter has left the journal just now."""
+        return self.ledger.let_go(self._journal.first)
+
+    @property
+    def _amended_first(self) -> bool:
+        """Whether the next amended record may go: it is committed, and no lower revision of it can come after it."""
+        if not self._amended or self._left_behind or self._amended[0].position >= self._journal.committed:
+            return False
+        return not self._lower_out(self._amended[0].record)
+
+    def _lower_out(self, amended: Record) -> bool:
+        """Whether another revision of it is with the sink, or parked: that one may be tried again."""
+        key = _identity(amended)
+        return any(_identity(record) == key for out in (self.unsettled, self._parked) for record in out.values())
 
     def _pass_over(self) -> None:
         """Tell the ledger up to where all but the deferred have their fate."""
@@ -72,3 +101,7 @@ class Queues(Booking):
             lane.clear()
         self._queued = set()
         self._gone = set()
+
+
+def _identity(record: Record) -> tuple[str, str, int]:
+    return record.device, record.stream, record.t_ms

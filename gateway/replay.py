@@ -3,40 +3,44 @@
 A replay is asked for, not remembered: after a restart it is asked for again. It takes the room that live and backlog
 leave, keeps the journal's order, and gives every record with the identity it had. The ledger does not count it twice:
 an unheard record that is heard now, or a dead letter that is taken, changes its fate; all others keep theirs.
+
+Invariants:
+1. One order at a time: a parcel that is out belongs to `order`, and what becomes of it is booked by that order.
+2. No record goes out while a higher revision of it is known (`superseded`): the platform keeps what comes last.
+3. A letter is given only to the sink that refused it, and taken once.
+4. One call reads at most `READ_BYTES` of the journal.
 """
 
 from __future__ import annotations
 
+from bisect import insort
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from typing import Final
+from dataclasses import replace
+from typing import Final, TypeAlias
 
 import msgspec
 
 from gateway.codec import DEAD, EVENT, RAW, REQUEUED, WINDOW, Codec, UnknownSchema, deferred, t_ms_of
-from gateway.journal import Journal
-from gateway.ledger import Filter, Ledger
+from gateway.journal import Entry, Journal
+from gateway.ledger import Ledger
+from gateway.order import Order, OrderGoesOn, count
+from gateway.reading import LENGTHS_S
 from gateway.record import Record
+from gateway.selection import Selection
 from gateway.sinks import Fate, Parcel
 
-CHUNK_BYTES: Final = 65536
+READ_BYTES: Final = 131_072
+LETTERS: Final = 32  # read in one call
 TRIES: Final = 3
 KEPT: Final = 1 << 20
+ORDERS: Final = 8  # finished ones, whose account can still be asked for
+REASONS: Final = 10
+REVISED: Final = 65_536
+TAKEN: Final = frozenset({Fate.DELIVERED, Fate.UNHEARD, Fate.SENT})
+SUPERSEDED: Final = "superseded"
 
-
-@dataclass(slots=True)
-class Order:
-    """What to send again: records of [from_ms, to_ms) (UTC), of them only the unheard; or dead letters by position."""
-
-    from_ms: int = 0
-    to_ms: int = 0
-    unheard: bool = False
-    letters: tuple[int, ...] = ()
-    found: int = 0
-    fates: dict[str, int] = field(default_factory=dict)
-    reasons: dict[str, int] = field(default_factory=dict)
-    done: bool = False
+_Identity: TypeAlias = tuple[str, str, int]
 
 
 class Replay:
@@ -44,76 +48,188 @@ class Replay:
 
     def __init__(
         self,
+        sink: str,
         *,
         journal: Journal,
         codec: Codec,
         ledger: Ledger,
-        chosen: Filter,
+        selection: Selection,
         note: Callable[[int, bytes], None] = lambda _kind, _payload: None,
     ) -> None:
-        self.order: Order | None = None
-        self._note = note
-        self._journal, self._codec, self._ledger, self._chosen = journal, codec, ledger, chosen
+        self.orders: deque[Order] = deque(maxlen=ORDERS)
+        self._sink, self._note = sink, note
+        self._journal, self._codec, self._ledger, self._selection = journal, codec, ledger, selection
         self._queue: deque[Parcel] = deque(maxlen=KEPT)
         self._out: dict[int, Parcel] = {}
         self._tries: dict[int, int] = {}
+        self._letters: deque[int] = deque(maxlen=KEPT)
+        self._windows: list[Parcel] = []  # letters that may have been amended since: held until the journal was read
+        self._taken: set[int] = set()  # letters that went since the start; the journal has a note of each
+        self._revised: dict[_Identity, int] = {}  # the highest revision that went out, or is about to
+        self._higher: dict[_Identity, set[int]] = {}  # while letters are weighed: all revisions that were made,
+        self._unheld: dict[int, tuple[str, str, int, int]] = {}  # and by letter those that were refused too
         self._at = self._end = 0
+
+    @property
+    def order(self) -> Order | None:
+        """The last one that was given."""
+        return self.orders[-1] if self.orders else None
 
     @property
     def in_hand(self) -> int:
         """Parcels that are with the sink."""
         return len(self._out)
 
-    def begin(self, order: Order) -> None:
-        """Start anew with this order; what an earlier one still had to send is forgotten."""
-        self.order = order
+    @property
+    def active(self) -> bool:
+        """Whether an order is not done yet."""
+        return bool(self.orders) and not self.orders[-1].done
+
+    @property
+    def reading(self) -> bool:
+        """Whether `next` has more to read, although it may have given nothing."""
+        return self.active and bool(self._letters or self._windows or self._at < self._end)
+
+    def begin(self, order: Order) -> Order:
+        """Start with this order; it gets a number.
+
+        Raises:
+            OrderGoesOn: the one before it is not done.
+        """
+        if self.active:
+            raise OrderGoesOn(f"order {self.orders[-1].number} of sink {self._sink} goes on")
+        order.number = self.orders[-1].number + 1 if self.orders else 1
+        self.orders.append(order)
+        for memory in (self._queue, self._tries, self._windows, self._revised, self._higher, self._unheld):
+            memory.clear()
+        self._letters = deque(dict.fromkeys(order.letters), maxlen=KEPT)
+        self._at = self._journal.seek(order.from_ms)
+        self._end = 0 if order.letters else self._journal.committed
+        return order
+
+    def stop(self) -> None:
+        """End the order; what is out is still booked."""
         self._queue.clear()
-        self._tries.clear()
-        self._at, self._end = self._journal.first, 0 if order.letters else self._journal.committed
-        for position in order.letters:
-            self._letter(position)
+        self._letters.clear()
+        self._windows.clear()
+        self._end = 0
+        self._look_done()
+
+    def amended(self, record: Record) -> None:
+        """A higher revision of a record was journaled: the lower ones go out no more."""
+        key = _identity(record)
+        if record.rev > self._revised.get(key, 0):
+            self._revised[key] = record.rev
+            if len(self._revised) > REVISED:
+                del self._revised[next(iter(self._revised))]
 
     def next(self, room: int) -> list[Parcel]:
-        """Up to `room` parcels, in order; [] where there is nothing (any more)."""
-        if self.order is None or self.order.done:
+        """Up to `room` parcels, in order; [] where there is nothing (now: see `reading`)."""
+        if not self.active:
             return []
-        while len(self._queue) < room and self._at < self._end:
-            self._read(self.order)
-        taken = [self._queue.popleft() for _ in range(min(room, len(self._queue)))]
+        order = self.orders[-1]
+        if len(self._queue) < room:
+            self._read(order)
+        taken: list[Parcel] = []
+        while self._queue and len(taken) < room:
+            parcel = self._queue.popleft()
+            if self._superseded(parcel.record):
+                count(order.fates, SUPERSEDED)
+                self._shelve(order, parcel.position)
+                continue
+            taken.append(parcel)
+            if parcel.record.rev:
+                self.amended(parcel.record)
         self._out.update({parcel.position: parcel for parcel in taken})
-        self.order.done = not (self._out or self._queue or self._at < self._end)
+        self._look_done()
         return taken
 
+    def _shelve(self, order: Order, position: int) -> None:
+        """A letter that nobody needs any more: it stays one of the dead, and is on the list no longer."""
+        if order.letters:
+            self._taken.add(position)
+            self._note(REQUEUED, msgspec.msgpack.encode([1, position]))
+            self._ledger.letters_gone += 1
+
+    def _superseded(self, record: Record) -> bool:
+        return self._revised.get(_identity(record), 0) > record.rev
+
+    def _look_done(self) -> None:
+        if self.orders:
+            self.orders[-1].done = not (self._out or self._queue or self.reading)
+
     def _read(self, order: Order) -> None:
-        entries = self._journal.read(self._at, limit_bytes=CHUNK_BYTES)
-        if not entries:
-            self._at = self._end
+        """One slice: of the letters, then of the journal behind them where windows are among them; or of the range."""
+        if self._letters:
+            for _ in range(min(LETTERS, len(self._letters))):
+                self._letter(order, self._letters.popleft())
+            if not self._letters and self._windows:
+                self._at = self._journal.seek(min(parcel.record.t_ms for parcel in self._windows))
+                self._end = self._journal.committed
+            return
+        entries = self._journal.read(self._at, limit_bytes=READ_BYTES) if self._at < self._end else []
         for entry in entries:
             self._at = max(self._at, entry.position + 1)
-            if entry.position >= self._end or entry.kind not in {RAW, WINDOW, EVENT}:
-                continue
-            later = deferred(entry.kind, entry.payload)
-            if not order.from_ms <= t_ms_of(entry.payload) < order.to_ms:
-                continue
-            if not self._ledger.settled(entry.position, deferred=later):
-                continue
-            if order.unheard and not self._ledger.was_unheard(entry.position):
-                continue
-            record = self._record(entry.kind, entry.payload)
-            if record is not None and self._chosen.selects(record) and not self._chosen.thinned(record):
-                self._enqueue(order, Parcel(entry.position, replace(record, late=True)))
+            if self._windows:
+                self._weigh(entry)
+            elif entry.position < self._end:
+                self._pick(order, entry)
+        if not entries:
+            self._at = self._end
+        if self._windows and self._at >= self._end:
+            self._settle_windows()
 
-    def _letter(self, position: int) -> None:
+    def _pick(self, order: Order, entry: Entry) -> None:
+        """Queue the record of an entry that the order is for."""
+        if entry.kind not in {RAW, WINDOW, EVENT} or not order.from_ms <= t_ms_of(entry.payload) < order.to_ms:
+            return
+        if not self._ledger.settled(entry.position, deferred=deferred(entry.kind, entry.payload)):
+            return
+        if order.unheard and not self._ledger.was_unheard(entry.position):
+            return
+        record = self._record(entry.kind, entry.payload)
+        if record is not None and self._selection.wants(record):
+            order.found += 1
+            self._queue.append(Parcel(entry.position, replace(record, late=True)))
+
+    def _letter(self, order: Order, position: int) -> None:
         for entry in self._journal.read(position, limit_bytes=1):
-            if entry.position == position and entry.kind == DEAD and self.order is not None:
-                _version, _sink, _reason, kind, payload = msgspec.msgpack.decode(entry.payload)
-                record = self._record(kind, payload)
-                if record is not None:
-                    self._enqueue(self.order, Parcel(position, replace(record, late=True)))
+            letter = self._refused(entry) if entry.position == position else None
+            if letter is not None and position not in self._taken:
+                order.found += 1
+                queue = self._windows if letter.stream in LENGTHS_S else self._queue
+                queue.append(Parcel(position, replace(letter, late=True)))
 
-    def _enqueue(self, order: Order, parcel: Parcel) -> None:
-        order.found += 1
-        self._queue.append(parcel)
+    def _refused(self, entry: Entry) -> Record | None:
+        """The record of a dead letter of this sink; None for any other entry."""
+        if entry.kind != DEAD:
+            return None
+        _version, sink, _reason, kind, payload = msgspec.msgpack.decode(entry.payload)
+        return self._record(kind, payload) if sink == self._sink else None
+
+    def _weigh(self, entry: Entry) -> None:
+        """Look whether the entry tells of a higher revision of a letter, and whether that was refused as well."""
+        if entry.kind == REQUEUED:
+            self._unheld.pop(msgspec.msgpack.decode(entry.payload)[1], None)
+        elif entry.kind == DEAD:
+            letter = self._refused(entry)
+            if letter is not None and letter.rev:
+                self._unheld[entry.position] = (*_identity(letter), letter.rev)
+        elif entry.kind == WINDOW and deferred(WINDOW, entry.payload):
+            record = self._record(WINDOW, entry.payload)
+            if record is not None and self._selection.wants(record):
+                self._higher.setdefault(_identity(record), set()).add(record.rev)
+
+    def _settle_windows(self) -> None:
+        """All was read: of each letter's window, the highest revision that the platform holds."""
+        for device, stream, t_ms, rev in self._unheld.values():
+            self._higher.get((device, stream, t_ms), set()).discard(rev)
+        for parcel in self._windows:
+            key = _identity(parcel.record)
+            self._revised[key] = max(self._higher.get(key, set()), default=0)
+        self._queue.extend(self._windows)
+        for memory in (self._windows, self._higher, self._unheld):
+            memory.clear()
 
     def _record(self, kind: int, payload: bytes) -> Record | None:
         try:
@@ -124,26 +240,28 @@ class Replay:
     def settle(self, position: int, *, fate: Fate, reason: str) -> bool:
         """Book what became of a parcel of ours; false where it is none."""
         parcel = self._out.pop(position, None)
-        if parcel is None or self.order is None:
+        if parcel is None:
             return False
+        order = self.orders[-1]
         if fate is Fate.AGAIN and self._tries.get(position, 0) < TRIES:
             self._tries[position] = self._tries.get(position, 0) + 1
-            self._queue.append(parcel)
+            insort(self._queue, parcel, key=_place)  # in front of all that is behind it in the journal
             return True
-        order = self.order
-        order.fates[fate.value] = order.fates.get(fate.value, 0) + 1
-        if reason and len(order.reasons) < 10:
-            order.reasons[reason] = order.reasons.get(reason, 0) + 1
+        count(order.fates, fate.value)
+        if reason and (reason in order.reasons or len(order.reasons) < REASONS):
+            count(order.reasons, reason)
         self._rebook(order, position, fate)
-        order.done = not (self._out or self._queue or self._at < self._end)
+        self._look_done()
         return True
 
     def _rebook(self, order: Order, position: int, fate: Fate) -> None:
-        if order.letters and fate in {Fate.DELIVERED, Fate.UNHEARD, Fate.SENT}:
+        if order.letters and fate in TAKEN:
+            self._taken.add(position)
             self._note(REQUEUED, msgspec.msgpack.encode([1, position]))
             counts = self._ledger.counts
-            counts["dead"] -= 1
-            counts[fate.value] += 1
+            if counts["dead"]:  # one letter, one of the dead: never less than none
+                counts["dead"] -= 1
+                counts[fate.value] += 1
         elif fate is Fate.DELIVERED and not order.letters:
             self._ledger.heard(position)
 
@@ -157,6 +275,5 @@ def _place(parcel: Parcel) -> int:
     return parcel.position
 
 
-def progress(order: Order) -> dict[str, object]:
-    """How far an order is, as plain data for the local socket."""
-    return {"found": order.found, "fates": order.fates, "reasons": order.reasons, "done": order.done}
+def _identity(record: Record) -> _Identity:
+    return record.device, record.stream, record.t_ms

@@ -12,12 +12,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Final
 
-from gateway.clock import rfc3339
-from gateway.codec import DEAD, EVENT, RAW, WINDOW, Codec, UnknownSchema
+import msgspec
+
+from gateway.codec import DEAD, EVENT, RAW, UNDATED, WINDOW, Codec, UnknownSchema
+from gateway.gaps import Hole, Whose, corrupt, gap, widen
 from gateway.journal import Damage, Entry, Journal
+from gateway.journal.errors import NotYet
 from gateway.lanes import Lanes
 from gateway.reading import LENGTHS_S, Event
 from gateway.record import Record
@@ -25,23 +27,16 @@ from gateway.record import Record
 KEEP_MS: Final = 72 * 3_600_000
 SLICE: Final = 500  # entries accounted for before others get a turn
 CHUNK_BYTES: Final = 65536
+PUT_OFF: Final = 5  # so many commits are waited for before a whole segment goes, its important records too
 LEVELS: Final = (1, 2, 3)  # raw; windows below a quarter of an hour, and dead letters; all windows
 SHORT_S: Final = 900
 
 
-@dataclass(slots=True)
-class _Hole:
-    """Records of one device, stream and epoch that were dropped unconfirmed."""
-
-    first_ms: int
-    last_ms: int
-    first_seq: int
-    last_seq: int
-    n: int = 0
-
-
 class Retention:
-    """Keeps the journal within its cap. `tell` journals a gap event; `lanes` are those of all sinks, by name."""
+    """Keeps the journal within its cap. `tell` journals a gap event; `lanes` are those of all sinks, by name.
+
+    `let_go(position)` says whether a sample that went was still to be dated.
+    """
 
     def __init__(
         self,
@@ -50,34 +45,52 @@ class Retention:
         codec: Codec,
         lanes: dict[str, Lanes],
         tell: Callable[[Event], None],
+        let_go: Callable[[int], bool] = lambda _position: False,
         keep_ms: int = KEEP_MS,
     ) -> None:
         self._journal = journal
         self._codec = codec
         self._lanes = lanes
         self._tell = tell
+        self._let_go = let_go
         self._keep_ms = keep_ms
         self._damages: tuple[Damage, ...] = ()
         self._turn = asyncio.Lock()
+        self._put_off = 0
 
     async def enforce(self, now_ms: int) -> int:
         """Drop what must go or may go, and write off what is damaged; returns how often something went."""
         async with self._turn:
+            await self._count()
             went = 0
             while self._journal.full or self._expired(now_ms):
                 oldest = self._journal.oldest_segment()
                 if oldest is None:
                     break
-                with self._holding():
-                    if oldest.last < self._low(oldest.last) or not await self._thin(now_ms):
-                        entries = await asyncio.to_thread(self._journal.drop_oldest)
-                        await self._account(entries, now_ms)
+                try:
+                    with self._holding():
+                        if oldest.last < self._low(oldest.last) or not await self._thin(now_ms):
+                            entries = await asyncio.to_thread(self._journal.drop_oldest)
+                            await self._account(entries, now_ms)
+                except NotYet:
+                    break  # after the next commit; memory takes what comes until then
                 if self._journal.first > oldest.first:
                     holes = [(self._low(oldest.last), oldest.last + 1)]
                     await self._write_off(holes, now_ms)  # what stood there and could not be read
                 went += 1
             await self._corrupt(now_ms)
             return went
+
+    async def _count(self) -> None:
+        """What a start left uncounted, before anything goes."""
+        for lanes in self._lanes.values():
+            if lanes.uncounted is not None:
+                frozen, count = lanes.uncounted[0], 0
+                at = frozen.low
+                while at >= 0:
+                    found, at = await asyncio.to_thread(lanes.tally, at, frozen=frozen)
+                    count += found
+                lanes.book_counted(count)
 
     @contextmanager
     def _holding(self) -> Iterator[None]:
@@ -95,10 +108,21 @@ class Retention:
         return min((lanes.ledger.low for lanes in self._lanes.values()), default=otherwise)
 
     async def _thin(self, now_ms: int) -> bool:
-        """Let go of the least important of the oldest segment that holds some; false where there is none."""
+        """Let go of the least important of the oldest segment that holds some; false where there is none.
+
+        Raises:
+            NotYet: there may be some soon. Only so often in a row, for a journal must not stand still.
+        """
         for level in LEVELS:
-            gone = await asyncio.to_thread(self._journal.thin, level, self._importance)
+            try:
+                gone = await asyncio.to_thread(self._journal.thin, level, self._importance)
+            except NotYet:
+                self._put_off += 1
+                if self._put_off <= PUT_OFF:
+                    raise
+                return False
             if gone is not None:
+                self._put_off = 0
                 await self._account(gone, now_ms, finish=False)
                 return True
         return False
@@ -164,53 +188,33 @@ class Retention:
             return None
 
     async def _account(self, entries: Sequence[Entry], now_ms: int, *, finish: bool = True) -> None:
-        holes: dict[tuple[str, str, str, str], _Hole] = {}
+        """Book what went, and tell it: records by sink, dead letters of a sink, samples that were never dated."""
+        holes: dict[Whose, Hole] = {}
         for number, entry in enumerate(entries, start=1):
             if number % SLICE == 0:
                 await asyncio.sleep(0)
             record = self._record(entry)
             for sink, lanes in self._lanes.items():
                 if lanes.dropped(entry.position, record, finish=finish) and record is not None:
-                    key = sink, record.device, record.stream, record.epoch
-                    hole = holes.setdefault(key, _Hole(record.t_ms, record.t_ms, record.seq, record.seq))
-                    hole.first_ms, hole.last_ms = min(hole.first_ms, record.t_ms), max(hole.last_ms, record.t_ms)
-                    hole.first_seq, hole.last_seq = min(hole.first_seq, record.seq), max(hole.last_seq, record.seq)
-                    hole.n += 1
-        for (sink, device, stream, epoch), hole in holes.items():
-            self._tell(gap(device, now_ms=now_ms, stream=stream, reason="full", sink=sink, epoch=epoch, hole=hole))
+                    widen(holes, Whose("records", sink, record.device, record.stream, record.epoch), record=record)
+            if entry.kind == DEAD:
+                self._letter(entry, holes)
+            elif entry.kind == UNDATED and self._let_go(entry.position):
+                device, stream = self._held(entry)
+                holes.setdefault(Whose("samples", "*", device, stream, None), Hole()).n += 1
+        for whose, hole in holes.items():
+            self._tell(gap(whose, hole, now_ms=now_ms))
 
+    def _letter(self, entry: Entry, holes: dict[Whose, Hole]) -> None:
+        _version, sink, _reason, kind, payload = msgspec.msgpack.decode(entry.payload)
+        record = self._record(Entry(entry.position, kind, payload))
+        if record is not None:
+            widen(holes, Whose("letters", sink, record.device, record.stream, record.epoch), record=record)
 
-def gap(device: str, *, now_ms: int, stream: str, reason: str, sink: str, epoch: str, hole: _Hole) -> Event:
-    """The gap event that names what will never come."""
-    return Event(
-        device, now_ms, f"gap-{sink}-{device}-{stream}-{epoch}-{hole.first_seq}", "gap", "CG-JRN-04", "info",
-        level=2,
-        text={
-            "en": f"{hole.n} records of {device}/{stream} were dropped before sink {sink} had them",
-            "th": f"ข้อมูล {hole.n} รายการของ {device}/{stream} ถูกทิ้งก่อนส่งถึง {sink}",
-        },
-        body={
-            "stream": stream, "reason": reason, "sink": sink, "from": rfc3339(hole.first_ms),
-            "to": rfc3339(hole.last_ms), "n": hole.n, "epoch": epoch, "seq": [hole.first_seq, hole.last_seq],
-        },
-    )  # fmt: skip
-
-
-def corrupt(holes: list[tuple[int, int]], *, waiting: dict[str, int], now_ms: int) -> Event:
-    """The gap event of what a damaged journal lost: positions, and how many records of them each sink still waited for.
-
-    Nobody can tell their streams, times and numbers any more.
-    """
-    first, end, n = holes[0][0], holes[-1][1], sum(end - first for first, end in holes)
-    return Event(
-        "_gateway", now_ms, f"gap-corrupt-{first}-{end}", "gap", "CG-JRN-03", "info",
-        level=2,
-        text={
-            "en": f"{n} records of the journal are damaged and were skipped",
-            "th": f"ข้ามระเบียนที่เสียหายในเจอร์นัล {n} รายการ",
-        },
-        body={
-            "stream": "*", "reason": "corrupt", "from": None, "to": None, "n": n, "epoch": None, "seq": None,
-            "positions": [first, end - 1], "waiting": waiting,
-        },
-    )  # fmt: skip
+    def _held(self, entry: Entry) -> tuple[str, str]:
+        """Device and stream of a held sample or event."""
+        try:
+            what = self._codec.held(entry.payload)[2]
+        except UnknownSchema:
+            return "_gateway", "raw"
+        return (what.device, "event") if isinstance(what, Event) else (what[0].id, "raw")

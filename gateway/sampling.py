@@ -13,9 +13,10 @@ from typing import Final
 from gateway.clock import rfc3339
 from gateway.codec import RAW, Codec, UnknownSchema
 from gateway.journal import Journal
-from gateway.ledger import Filter, Ledger
+from gateway.ledger import Ledger
 from gateway.reading import Event
 from gateway.record import Record
+from gateway.selection import Selection
 
 HOUR_MS: Final = 3_600_000
 CHUNK_BYTES: Final = 1 << 18
@@ -51,8 +52,14 @@ class Sampling:
             self._until_ms = record.t_ms - record.t_ms % HOUR_MS + HOUR_MS
         self._tallies[record.device, record.epoch] = _Tally(record, record)
 
-    def recall(self, journal: Journal, codec: Codec, *, chosen: Filter) -> None:
-        """After a start: what the journal holds of the records that were left out and not told yet."""
+    def recall(self, journal: Journal, codec: Codec, *, selection: Selection) -> None:
+        """After a start: what the journal holds of the records that were left out and not told yet.
+
+        Of another selection nobody can tell what it left out: with a new one the account begins where the journal ends.
+        """
+        if self._ledger.chosen != selection.fingerprint:
+            self._ledger.told = journal.next
+            return
         at = max(self._ledger.told, self._ledger.since, journal.first)
         while entries := journal.read(at, limit_bytes=CHUNK_BYTES):
             at = entries[-1].position + 1
@@ -62,7 +69,7 @@ class Sampling:
                         record = codec.decode(RAW, entry.payload)
                     except UnknownSchema:
                         continue
-                    if chosen.selects(record) and chosen.thinned(record):
+                    if selection.selects(record) and selection.thinned(record):
                         self.note(record)
 
     def tell(self, upto: int) -> None:

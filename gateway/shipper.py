@@ -8,17 +8,21 @@ import random
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from gateway.clock import rfc3339
 from gateway.lanes import Lanes
 from gateway.meter import Meter
+from gateway.order import Order
 from gateway.record import Record
-from gateway.replay import Order, Replay
-from gateway.sinks import Fate, Parcel, Renewed, Sink, SinkDown, Warns, Weighs
+from gateway.replay import Replay
+from gateway.sinks import Fate, Parcel, Sink, SinkDown, Warns, Weighs
+from gateway.standing import Standing
 
 LOG: Final = logging.getLogger("citygate.ship")
 LONGEST_WAIT_S: Final = 30.0
 PARK_S: Final = 5.0
 RESCAN_S: Final = 30.0
 BACKLOG_CHUNK: Final = 200
+READING_S: Final = 0.005  # between two slices that a replay reads of the journal: live polls come first
 
 
 def wait_s(
@@ -34,7 +38,7 @@ def wait_s(
 class Shipper:
     """Owns one sink and its lanes.
 
-    `bury(record, reason)` keeps a dead letter; `say(code, state, fact)` raises or clears the sink's alarm event.
+    `bury(name, record, reason)` keeps a dead letter; `say(name, code, state, fact)` raises or clears an alarm.
     `backfill_bytes_s` limits the second lane; 0 is no limit.
     """
 
@@ -42,12 +46,11 @@ class Shipper:
         self.name = name
         self.sink = sink
         self.lanes = lanes
-        self.state = "connecting"
-        self.fact = ""
-        self.code = ""
         self.bury: Callable[[str, Record, str], None] = lambda _name, _record, _reason: None
         self.replay: Replay | None = None
         self.say: Callable[[str, str, str, str], None] = lambda _name, _code, _state, _fact: None
+        self.standing = Standing(name)
+        self.standing.say = self._say
         self.meter: Meter | None = None
         self.waited_s = 0.0  # before the last try to connect
         self.after_commit: Callable[[], None] = lambda: None
@@ -57,14 +60,25 @@ class Shipper:
         self._backfill_bytes_s = backfill_bytes_s
         self._tokens = 0.0
         self._filled_s = 0.0
-        self._failures = 0
         self._live_since_s = 0.0
         self._later: asyncio.TimerHandle | None = None
+
+    @property
+    def state(self) -> str:
+        """Either `connecting`, `up`, `down` or `stopped`."""
+        return self.standing.state
+
+    @property
+    def fact(self) -> str:
+        """Why it is down, or what was refused last; empty if all is well."""
+        return self.standing.fact
 
     def offer(self, position: int, record: Record | None) -> None:
         """A record was appended to the journal."""
         before = self.lanes.live_waiting
         self.lanes.offer(position, record)
+        if record is not None and record.rev and self.replay is not None:
+            self.replay.amended(record)
         if not before and self.lanes.live_waiting:
             self._live_since_s = asyncio.get_running_loop().time()
             self._wake.set()
@@ -72,11 +86,16 @@ class Shipper:
     def committed(self) -> None:
         """The journal has committed: held windows and events may go, and the backlog may be read further."""
         self.after_commit()
+        if self.lanes.letters_left():
+            self._tell_letters()
         self._wake.set()
 
     def settle(self, position: int, fate: Fate, reason: str) -> None:
         """A parcel's fate, from the sink (see `gateway.sinks.Settle`)."""
+        if not self.standing.proven and fate is not Fate.AGAIN:
+            self.standing.prove()
         if self.replay is not None and self.replay.settle(position, fate=fate, reason=reason):
+            self._tell_letters()
             self._wake.set()
             return
         record = self.lanes.settle(position, fate)
@@ -84,13 +103,16 @@ class Shipper:
             return
         if fate is Fate.DEAD:
             self.bury(self.name, record, reason)
+            self.lanes.buried()
+            self._tell_letters(reason)
         elif fate is Fate.AGAIN:
             self._park(position, reason)
-        self._wake.set()
+        if not self.lanes.idle or (self.replay is not None and self.replay.active):
+            self._wake.set()  # there is room in the window for what waits
 
     def _park(self, position: int, reason: str) -> None:
         """Try it again soon; where half of the window is parked, the lot waits in the journal for a later look."""
-        self.fact = reason
+        self.standing.fact = reason
         loop = asyncio.get_running_loop()
         if self.lanes.in_hand - len(self.lanes.unsettled) > max(1, self.sink.window // 2):
             self.lanes.forget_parked()
@@ -100,22 +122,25 @@ class Shipper:
         loop.call_later(PARK_S, self._unpark, position)
 
     def _unpark(self, position: int) -> None:
-        if self.lanes.again(position):
+        if self.lanes.unpark(position):
             self._wake.set()
 
     def _look_again(self) -> None:
+        """For what was parked and forgotten: while the backlog is read it lies behind, and waits for its end."""
         self._later = None
-        self.lanes.rescan()
+        if not self.lanes.rescan():
+            self._later = asyncio.get_running_loop().call_later(RESCAN_S, self._look_again)
         self._wake.set()
 
     def send_again(self, order: Order) -> None:
-        """Begin a replay."""
+        """Begin a replay. Raises `OrderGoesOn`."""
         if self.replay is not None:
             self.replay.begin(order)
             self._wake.set()
 
     async def run(self) -> None:
         """Until cancelled. Every loss of the connection ends in a full-jitter wait of at most 30 s."""
+        self._tell_letters()
         try:
             while True:
                 retry_s: float | None = None
@@ -125,37 +150,29 @@ class Shipper:
                     await self._pump()
                 except SinkDown as down:
                     retry_s = down.retry_s
-                    self._down(down)
+                    self.standing.down(down)
                 finally:
+                    self.standing.away()
                     self.lanes.abandon()
                     if self.replay is not None:
                         self.replay.abandon()
                     await self.sink.close()
-                self.waited_s = wait_s(self._failures, asked_s=retry_s)
+                self.waited_s = wait_s(self.standing.failures, asked_s=retry_s)
                 await asyncio.sleep(self.waited_s)
         finally:
-            self.state = "stopped"
+            self.standing.state = "stopped"
+
+    def _say(self, name: str, code: str, state: str, fact: str) -> None:
+        self.say(name, code, state, fact)
+
+    def _tell_letters(self, reason: str = "") -> None:
+        self.standing.letters(self.lanes.ledger.letters, reason)
 
     def _up(self) -> None:
         self._weigh()
         self.lanes.begin()
-        self._failures = 0
-        self.state, self.fact = "up", ""
-        if self.code:
-            self.say(self.name, self.code, "cleared", "connected")
-        self.code = ""
+        self.standing.up()
         LOG.info("sink %s: up, %d records waiting", self.name, self.lanes.ledger.waiting)
-
-    def _down(self, down: SinkDown) -> None:
-        self.state, self.fact = "down", str(down)
-        if isinstance(down, Renewed):
-            LOG.info("sink %s: %s", self.name, down)
-            return
-        self._failures += 1
-        if self.code != down.code:
-            self.code = down.code
-            self.say(self.name, down.code, "raised", str(down))
-            LOG.warning("sink %s: down: %s [%s]", self.name, down, down.code)
 
     async def _pump(self) -> None:
         loop = asyncio.get_running_loop()
@@ -202,11 +219,12 @@ class Shipper:
         room = min(room - (self.sink.window // 2 if self.lanes.state == "both" else 0), BACKLOG_CHUNK, allowed)
         parcels = self.lanes.backlog(room) if room > 0 else []
         if not parcels and room > 0 and self.replay is not None and not (self.meter and self.meter.spent):
-            return self.replay.next(room), wait_s
+            parcels = self.replay.next(room)
+            return parcels, READING_S if self.replay.reading else wait_s
         self._guess(len(parcels))
         if self._backfill_bytes_s and self.lanes.state == "both":
             self._tokens -= len(parcels) * self._record_bytes()
-        return parcels, min(wait_s, 0.05) if allowed <= 0 else wait_s
+        return parcels, min(wait_s, self._token_s()) if allowed <= 0 else wait_s
 
     def _weigh(self) -> None:
         """Count what the sink has sent since the last look; where the budget is spent, raw and the backlog wait."""
@@ -223,9 +241,13 @@ class Shipper:
             self._count(round(parcels * self._record_bytes()))
 
     def _count(self, size_bytes: int) -> None:
-        self.lanes.ledger.size_bytes += size_bytes
+        self.lanes.ledger.sent_bytes += size_bytes
         if self.meter is not None:
             self.meter.add(size_bytes)
+
+    def _token_s(self) -> float:
+        """Until `backfill_rate` lets the next record through."""
+        return max(0.05, (self._record_bytes() - self._tokens) / self._backfill_bytes_s)
 
     def _record_bytes(self) -> float:
         return 120.0 + 16.0 * self.lanes.values_per_record
@@ -235,23 +257,27 @@ class Shipper:
         if not self._backfill_bytes_s or self.lanes.state != "both":
             return BACKLOG_CHUNK
         passed_s, self._filled_s = min(1.0, now_s - self._filled_s), now_s
-        self._tokens = min(self._tokens + passed_s * self._backfill_bytes_s, self._backfill_bytes_s)
+        most = max(self._backfill_bytes_s, self._record_bytes())  # room for one, however slow the rate
+        self._tokens = min(self._tokens + passed_s * self._backfill_bytes_s, most)
         return int(self._tokens / self._record_bytes())
 
     def report(self) -> Mapping[str, object]:
-        """The sink's part of health and of the snapshot."""
-        ledger = self.lanes.ledger
+        """The sink's part of health and of the snapshot. `oldest_t`: of the oldest record that waits; null for none."""
+        ledger, standing, oldest_ms = self.lanes.ledger, self.standing, self.lanes.oldest.ms()
         counts = ledger.counts
         confirmed = counts["delivered"] + counts["unheard"] + counts["sent"]
         return {
-            "state": self.state if self.state != "up" else self.lanes.state,
+            "state": standing.state,
+            **({"lane": self.lanes.state} if standing.state == "up" else {}),
             "selected": ledger.selected,
             "confirmed": confirmed,
             "waiting": ledger.waiting,
+            "oldest_t": None if oldest_ms is None else rfc3339(oldest_ms),
             **counts,
-            "bytes": ledger.size_bytes,
+            "letters": ledger.letters,
+            "bytes": ledger.sent_bytes,
             **({"budget": self.meter.report()} if self.meter else {}),
-            **({"code": self.code, "fact": self.fact} if self.code else {}),
+            **({"code": standing.code, "fact": standing.fact} if standing.code else {}),
             **({"warning": warning} if (warning := self._warning()) else {}),
         }
 
@@ -260,7 +286,8 @@ class Shipper:
         if self.state != "up":
             return ""
         told = self.sink.warning() if isinstance(self.sink, Warns) else ""
-        unheard = self.lanes.ledger.counts["unheard"]
+        letters, unheard = self.lanes.ledger.letters, self.lanes.unheard
+        dead = f"{letters} dead letters: citygate journal dead list" if letters else ""
         heard = f"{unheard} records went to a broker where nobody listened" if unheard else ""
         spent = "" if self.meter is None else self.meter.warning()
-        return "; ".join(text for text in (told, heard, spent) if text)
+        return "; ".join(text for text in (told, dead, heard, spent) if text)

@@ -9,10 +9,10 @@ from typing import Any, Final
 from drivers.errors import LinkBusy, LinkError
 from gateway.health import Health, record_line
 from gateway.lending import LONGEST_S, same
+from gateway.order import Order, OrderGoesOn, progress
 from gateway.pipeline import Pipeline
 from gateway.poller import PolledWire, Station, Wire
 from gateway.reading import Series
-from gateway.replay import Order, progress
 from gateway.shipper import Shipper
 
 READ_S: Final = 10.0
@@ -85,18 +85,27 @@ class Steering:
         return {"error": {"code": "CG-CFG-09", "fact": f"no device is called {device!r}"}}
 
     def _replay(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Begin an order to send again (`from_ms`, `to_ms`, `unheard`, or `letters`); how far the last one is."""
+        """Begin an order to send again (`from_ms`, `to_ms`, `unheard`, or `letters`), or `stop` the one that goes on.
+
+        The answer says how far the order of this `number` is; without one, the last order.
+        """
         sink = request.get("sink")
         shipper = next((one for one in self._shippers if one.name == sink), None)
         if shipper is None or shipper.replay is None:
             return {"error": {"code": "CG-AUD-03", "fact": f"no sink is called {sink!r}"}}
-        match request:
-            case {"letters": list(letters)}:
-                shipper.send_again(Order(letters=tuple(one for one in letters if isinstance(one, int))))
-            case {"from_ms": int(from_ms), "to_ms": int(to_ms)}:
-                shipper.send_again(Order(from_ms, to_ms, unheard=bool(request.get("unheard"))))
-        order = shipper.replay.order
-        return {"state": shipper.state, "fact": shipper.fact, **({} if order is None else progress(order))}
+        try:
+            match request:
+                case {"stop": True}:
+                    shipper.replay.stop()
+                case {"letters": list(letters)}:
+                    shipper.send_again(Order(letters=tuple(one for one in letters if type(one) is int)))
+                case {"from_ms": int(from_ms), "to_ms": int(to_ms)}:
+                    shipper.send_again(Order(from_ms, to_ms, unheard=bool(request.get("unheard"))))
+        except OrderGoesOn as busy:
+            return {"error": {"code": "CG-AUD-06", "fact": str(busy)}}
+        wanted = request.get("number")
+        orders = [one for one in shipper.replay.orders if wanted is None or one.number == wanted]
+        return {"state": shipper.state, "fact": shipper.fact, **(progress(orders[-1]) if orders else {})}
 
     async def _lend(self, request: Mapping[str, Any], *, for_s: float) -> Mapping[str, Any]:
         """Keep off a wire for `for_s` seconds; 0 takes it back. It is closed when the answer leaves.

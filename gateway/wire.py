@@ -17,7 +17,7 @@ from drivers.sample import Code, Sample
 from gateway.lending import Loan
 from gateway.reading import Series
 from gateway.station import Station
-from gateway.traffic import Traffic
+from gateway.wire_load import WireLoad
 
 LOG: Final = logging.getLogger("citygate.poll")
 REOPEN_S: Final = 3.0
@@ -53,7 +53,7 @@ class Wire:
         self._take = take
         self._say = say
         self._failures = 0
-        self._traffic = Traffic()
+        self._load = WireLoad()
         self.loan = Loan(way.endpoint)
         self.undeclared: Callable[[Station, str], None] = lambda _station, _part: None
         self.hurry: Callable[[], None] = lambda: None  # asks for a commit: an interval has come
@@ -148,4 +148,4 @@ class Wire:
     def report(self) -> dict[str, Any]:
         """The wire's part of health and of the snapshot."""
         told = {"state": self.state, "endpoint": self.way.endpoint, **({"fact": self.fact} if self.fact else {})}
-        return told | self._traffic.report(self.way, self.stations, now_s=asyncio.get_running_loop().time())
+        return told | self._load.report(self.way, self.stations, now_s=asyncio.get_running_loop().time())

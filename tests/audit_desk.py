@@ -68,8 +68,8 @@ class Desk:
 
         return asyncio.run(work())
 
-    def journal(self, records, *, waiting=0, dead=(), since=0):
-        """`dead`: indexes of records that are dead letters; the last `waiting` have no fate yet."""
+    def journal(self, records, *, waiting=0, dead=(), since=0, also=(), **ledger_facts):
+        """`dead`: indexes of records that are dead letters; the last `waiting` have no fate; `also`: other sinks."""
 
         async def work():
             journal = open_journal(self.folder / "state/journal")
@@ -80,10 +80,11 @@ class Desk:
                 kind, payload = codec.encode(records[index])
                 letter = [1, self.sink, "HTTP 400: field type conflict", kind, payload]
                 places.append(journal.append(DEAD, msgspec.msgpack.encode(letter)))
-            ledger = Ledger(low=len(records) - waiting, since=since, selected=len(records))
+            ledger = Ledger(low=len(records) - waiting, since=since, selected=len(records), **ledger_facts)
             ledger.counts[Fate.DELIVERED.value] = len(records) - waiting - len(dead)
             ledger.counts["dead"] = len(dead)
-            journal.mark(f"sink:{self.sink}", ledger.to_bytes())
+            for sink in (self.sink, *also):
+                journal.mark(f"sink:{sink}", ledger.to_bytes())
             await journal.commit()
             await journal.close()
             return places

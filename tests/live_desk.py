@@ -45,11 +45,11 @@ def aqi(value, level):
 class ScriptedDaemon(threading.Thread):
     """Answers on `state`/citygate.sock as the daemon would; `devices` may be changed while it runs."""
 
-    def __init__(self, state, devices, *, history=None, alarms=()):
+    def __init__(self, state, devices, *, history=None, alarms=(), streams=None):
         super().__init__(daemon=True)
         self.state, self.devices, self.history, self.alarms = state, devices, history or [], list(alarms)
         self.up, self.ended = threading.Event(), threading.Event()
-        self.asked = []
+        self.asked, self.streams = [], streams
         self.seq = 1
 
     def snapshot(self):
@@ -58,6 +58,8 @@ class ScriptedDaemon(threading.Thread):
                 facts["last"]["device"] = ident
         gateway = {"id": "gw-1", "city": "khon-kaen", "name": {"en": "Test cabinet", "th": "ตู้ทดสอบ"}, "uptime_s": 60}
         gateway |= {"version": "0", "epoch": "00000001-aaaa", "location": {"latitude": 16.4, "longitude": 102.8}}
+        if self.streams:
+            gateway["streams"] = self.streams
         parts = {"buses": {}, "sinks": {"broker": {"state": "live", "waiting": 0}}, "clock": {"trusted": True}}
         return {"schema": 1, "t": rfc(), "gateway": gateway, "devices": self.devices, "alarms": self.alarms} | parts
 
@@ -81,8 +83,13 @@ class ScriptedDaemon(threading.Thread):
         self.up.set()
         await self.stopping.wait()
         await self.local.close()
-        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        for _ in range(3):  # who was accepted while it closed is begun, so that his end closes his socket
+            await asyncio.sleep(0)
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
             task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0)
 
     def tell(self, ident, v, *, q=None, stream="raw", **more):
         """One record to all subscribers."""

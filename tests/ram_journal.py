@@ -44,7 +44,7 @@ class RamJournal:
     def thin(self, level, importance):
         return None
 
-    def read(self, start, *, limit_bytes, between=None):
+    def read(self, start, *, limit_bytes, between=None, kinds=None):
         found, size = [], 0
         begin = bisect_left(self.entries, start, key=attrgetter("position"))  # positions may have holes
         for entry in islice(self.entries, begin, None):

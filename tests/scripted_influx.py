@@ -9,7 +9,7 @@ PARTIAL = b'{"error":"partial write: field type conflict dropped=1"}'
 
 
 class Scripted(http.server.BaseHTTPRequestHandler):
-    """Answers POSTs of records by `answer(lines)`; those of the sink's probe are taken, and not read back."""
+    """Answers POSTs of records by `answer(lines)`; those of the sink's probe by `probed`; it is not read back."""
 
     protocol_version = "HTTP/1.1"
     wbufsize = -1
@@ -21,7 +21,7 @@ class Scripted(http.server.BaseHTTPRequestHandler):
             return self.reply(404, {}, b"")
         lines = gzip.decompress(body).decode().splitlines()
         if lines[0].startswith("gateway_probe,"):
-            return self.reply(*GOOD)
+            return self.reply(*self.server.probed)
         server = self.server
         first = not server.requests
         server.requests.append((self.path, dict(self.headers), lines))
@@ -52,6 +52,7 @@ class Database:
         self.server.daemon_threads = True
         self.server.requests, self.server.stored = [], []
         self.server.answer, self.server.open_first = answer, open_first
+        self.server.probed = GOOD
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
 
     def __enter__(self):

@@ -63,19 +63,27 @@ def listen(name, *, seconds, faults=(), quirks=()):
     return samples, said, reader
 
 
-class Bench:
-    """A line on virtual time with a simulated device at its far end."""
+class VirtualLine:
+    """A line on virtual time: `answer(request)` says what arrives, in pairs of (delay in s, bytes)."""
 
     endpoint = "bench"
 
-    def __init__(self, device):
-        self.device = device
+    def __init__(self, answer):
+        self.answer = answer
+        self.asked = []
         self._queue = []
         self._more = asyncio.Event()
 
+    async def open(self):
+        pass
+
+    async def close(self):
+        pass
+
     async def write(self, data):
         loop = asyncio.get_running_loop()
-        for delay_s, reply in self.device.hear(data, NOON_S + loop.time() - 1000.0):
+        self.asked.append((loop.time(), data))
+        for delay_s, reply in self.answer(data) or ():
             loop.call_later(delay_s, self._arrive, reply)
 
     def _arrive(self, data):
@@ -97,12 +105,17 @@ class Bench:
         return b"".join(data for data, _ in queue)
 
 
+def facing(device, kind=VirtualLine):
+    """A line with a simulated device at its far end, whose day begins at noon."""
+    return kind(lambda data: device.hear(data, NOON_S + asyncio.get_running_loop().time() - 1000.0))
+
+
 def ask(name, *, polls, every_s, faults=(), quirks=()):
     """Samples of a device that is asked, what it said, and the reader."""
     device, said = made(name, faults=faults, quirks=quirks)
 
     async def scenario():
-        polled = PolledStream(Wire(Bench(device)), load(name), unit=DEVICES[name].unit or 1)
+        polled = PolledStream(Wire(facing(device)), load(name), unit=DEVICES[name].unit or 1)
         samples = []
         for _ in range(polls):
             samples += await polled.poll()

@@ -1,8 +1,11 @@
 #!/bin/sh
-# One recipe for both architectures: deploy/deb/build.sh amd64|arm64 [OUTPUT_FOLDER] [PYTHON]
+# One recipe for both architectures: deploy/deb/build.sh [--without-chart] amd64|arm64 [OUTPUT_FOLDER] [PYTHON]
 # A private venv made from wheels (nothing is compiled, nothing of the target runs here), the units, rules and texts.
-# Needs dpkg-deb, and a Python that has pip, hatchling and citygate's own dependencies (make's .venv).
+# Needs dpkg-deb, npm (for the page's chart library), and a Python that has pip, hatchling and citygate's own
+# dependencies (make's .venv). Without npm or its registry: --without-chart; the page then draws its plain line.
 set -eu
+chart=yes
+if [ "$1" = --without-chart ]; then chart=no; shift; fi
 arch=$1
 here=$(cd "$(dirname "$0")/../.." && pwd)
 out=${2:-$here/build/deb}
@@ -30,6 +33,14 @@ mkdir -p "$site" "$venv/bin" "$root/usr/bin" "$root/DEBIAN"
     "$(echo "$stage"/citygate-*.whl)[live,city,influx]" >&2
 ln -s /usr/bin/python3 "$venv/bin/python"
 printf 'home = /usr/bin\ninclude-system-site-packages = false\nversion = 3.11\n' >"$venv/pyvenv.cfg"
+static=$site/gateway/web/static
+rm -f "$static"/uplot.*  # none but the one that is fetched and checked now
+if [ $chart = yes ]; then
+    sh "$here/deploy/fetch-chart.sh" "$static" >&2 || {
+        echo "build.sh: the page's chart library cannot be packed; build with --without-chart to do without" >&2
+        exit 69
+    }
+fi
 rm -rf "$site/bin" "$site"/citygate-*.dist-info/direct_url.json
 find "$site" -depth -type d \( -name tests -o -name __pycache__ \) -not -path "*/gateway/*" -exec rm -rf {} +
 cat >"$root/usr/bin/citygate" <<'LAUNCHER'

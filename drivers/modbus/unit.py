@@ -31,6 +31,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from drivers.modbus.counters import UnitCounters
 from drivers.modbus.envelope import Request, Shape
 from drivers.profile import Limits
 
@@ -53,29 +54,6 @@ LAST_GAP_S: Final = 15.0
 CHEAP_S: Final = 0.2  # a silent unit's late answer is heard between other reads: no need to wait long for it
 FULL_EVERY: Final = 8  # but every so many attempts the wait is a full one
 SHAPES: Final = 64
-
-
-@dataclass(frozen=True, slots=True)
-class UnitCounters:
-    """Figures of one unit since the master was made. Times in seconds.
-
-    `late` counts answers that came after their time, `refused` exception answers, `resting` is the time until the unit
-    may be asked again (0 when it may), `timeout_s` the learned patience, `owed` the answers still outstanding.
-    """
-
-    unit: int
-    transactions: int
-    answers: int
-    timeouts: int
-    crc: int
-    refused: int
-    late: int
-    probes: int
-    owed: int
-    timeout_s: float
-    reply_p50_s: float
-    reply_p95_s: float
-    resting_s: float
 
 
 class Debt(NamedTuple):

@@ -72,7 +72,10 @@ def _vehicle(record: bytes, *, status: int, total: int) -> Facts:
 
 
 def _ask(unit: int, count: int) -> bytes:
-    """The frame count bit alternates, so that a detector repeats what got lost instead of dropping it."""
+    """The frame count bit alternates with each new request and stays as it was for a repeated one (IEC 60870-5-2).
+
+    So a detector says again what got lost on the line, instead of taking it for delivered.
+    """
     body = bytes((REQUEST | FCV | VEHICLE | (FCB if count & 1 else 0), unit))
     return bytes((SHORT, *body, sum8(body), END))
 
@@ -85,4 +88,4 @@ def _more(facts: Sequence[Facts]) -> bool:
     return bool(facts) and facts[-1].part != "none"
 
 
-FAMILY: Final = Family(name="adec_tdc", cut=cut, decode=decode, ask=_ask, match=_match, more=_more)
+FAMILY: Final = Family(name="adec_tdc", cut=cut, decode=decode, ask=_ask, match=_match, more=_more, again=True)

@@ -66,6 +66,7 @@ class Family:
         `DeviceRefused` where the device answers with an error; an empty tuple for frames that carry no measurement
         (command replies).
     start: commands sent when the port was opened. ask(unit, count): the request of the count-th poll.
+    again: what got lost is asked for with the same count (twice at most), and the device says it again.
     whole(facts): true when the facts gathered so far complete the answer to `ask`.
     match(frame, unit, count): whether the frame answers that request.
     wake, rest: commands before and after each poll of a device that sleeps between polls (`duty` of its profile).
@@ -91,6 +92,7 @@ class Family:
     tuned: Callable[[bytes, int], tuple[bytes, int] | None] = field(default=lambda _frame, _baud: None)
     gap_s: float = 0.5
     react_s: float | None = None
+    again: bool = False
 
     @property
     def queues(self) -> bool:

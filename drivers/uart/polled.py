@@ -27,6 +27,7 @@ from drivers.uart.stream import Ear, Figures, brief, remember
 
 QUIET: Final = 2.0  # worst reply time, as a multiple of the profile's timeout
 MOST_ASKED: Final = 32  # questions of one poll to a device that has more to tell
+AGAIN: Final = 2  # how often a lost answer is asked for with the same count: one that can never be read must not stay
 BETWEEN_S: Final = 0.1  # the first command may only have opened the sensor's eyes
 STALE_PERIODS: Final = 2.0  # an interval not renewed for this many periods is stale
 
@@ -75,6 +76,7 @@ class PolledStream:
         self._fast = True  # change of speed was not tried, or worked
         self._tuned = False
         self._count = 0
+        self._lost = 0  # requests since the last whole answer
         self._samples = 0
         self._repeated = 0
         self._foreign = 0
@@ -156,7 +158,9 @@ class PolledStream:
         await self._retune()
         if not self._started:
             await self._begin()
-        self._count += 1
+        if not (self._family.again and 0 < self._lost <= AGAIN):
+            self._count, self._lost = self._count + 1, 0
+        self._lost += 1  # until its answer is whole
         if self._family.ask is not None:
             await self._wire.link.write(self._family.ask(self.unit, self._count))
         answer = _Answer(asked_s=loop.time())
@@ -167,6 +171,7 @@ class PolledStream:
             self._fast = self._fast and not self._tuned  # a meter or a head that garbles it is read slowly from now on
             self._wire.quiet_until_s = answer.asked_s + QUIET * self._timeout_s
             return answer.facts, loop.time() if answer.first_s is None else answer.first_s, error
+        self._lost = 0
         return answer.facts, loop.time() if answer.first_s is None else answer.first_s, None
 
     async def _begin(self) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
@@ -42,6 +43,25 @@ T = TypeVar("T")
 
 def _log() -> deque[Served]:
     return deque(maxlen=KEPT)
+
+
+class UnknownDevice(KeyError):
+    """No device of this name is simulated; the text names those that are spelt like it."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+        self.near = tuple(get_close_matches(name, DEVICES, n=3, cutoff=0.5))
+
+    def __str__(self) -> str:
+        meant = f"; you meant {' or '.join(self.near)}" if self.near else ""
+        return f"no device {self.name!r} is simulated{meant} (`citygate sim --help` lists all {len(DEVICES)})"
+
+
+def _kind(name: str) -> Kind:
+    if name not in DEVICES:
+        raise UnknownDevice(name)
+    return DEVICES[name]
 
 
 async def _act(name: str, wire: PtyWire | TcpWire) -> None:
@@ -180,9 +200,9 @@ class Bench:
         """One device on a wire of its own.
 
         Raises:
-            KeyError: there is no such device (`citygate sim --help` lists them).
+            UnknownDevice: there is no such device (`citygate sim --help` lists them).
         """
-        kind = DEVICES[name]
+        kind = _kind(name)
         unit = kind.unit if unit is None else unit
         faults = Faults(kind.dress, seed=self.seed)
         device = kind.make(self.seed, unit)
@@ -200,13 +220,13 @@ class Bench:
         """Several Modbus units by their address: on one RTU line (an RS-485 bus), or behind one Modbus TCP port.
 
         Raises:
-            KeyError: there is no such device.
+            UnknownDevice: there is no such device.
             TypeError: one is no Modbus device.
         """
         slaves: dict[int, Slave] = {}
         told = {address: _log() for address in units}
         for address, name in units.items():
-            made = DEVICES[name].make(self.seed, address)
+            made = _kind(name).make(self.seed, address)
             if not isinstance(made, Unit):
                 raise TypeError(f"{name} speaks no Modbus: it cannot share a line")
             slaves[address] = Slave(Named(made, str(address)), faults=Faults(RTU, seed=self.seed + address))

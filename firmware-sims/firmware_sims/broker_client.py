@@ -44,7 +44,6 @@ class Client:
     received: int = 0
     sent: int = 0
     unacknowledged: set[int] = field(default_factory=set)
-    heard_at: float = 0.0
 
     @property
     def version(self) -> int:
@@ -177,6 +176,9 @@ class Client:
             raise Malformed("QoS 2 is not supported", 0x9B)
         if not message.topic or set(message.topic) & set("+#\0"):
             raise Malformed("topic name", 0x90)
+        self._may_end(message.topic)
+        if any(matches(topics, message.topic) for topics in script.unanswered):
+            return
         if message.qos:
             self.unacknowledged.add(packet_id)
             if script.receive_maximum is not None and len(self.unacknowledged) > script.receive_maximum:
@@ -192,6 +194,15 @@ class Client:
                 loop.call_later(script.puback_delay_s, self._acknowledge, packet_id, code)
             else:
                 self._acknowledge(packet_id, code)
+
+    def _may_end(self, topic: str) -> None:
+        """As brokers do that end the connection of whoever publishes what it may not."""
+        script = self.broker.script
+        if any(matches(topics, topic) for topics in script.close):
+            raise _End(will=True)
+        for topics, code in script.disconnect.items():
+            if matches(topics, topic):
+                raise Malformed("scripted", code)
 
     def _acknowledge(self, packet_id: int, code: int) -> None:
         self.unacknowledged.discard(packet_id)

@@ -20,6 +20,9 @@ class Script:
         connack: reason code for every CONNECT, 0 = accept (3.1.1 clients get the nearest return code).
         puback, suback: topic filter -> reason code; the first match counts. Refused messages (0x80 and above) are
             dropped, with a PUBACK that 3.1.1 clients cannot tell from success.
+        disconnect: topic filter -> reason code; a publish there ends the connection, with DISCONNECT on MQTT 5.
+        close: topic filters; a publish there ends the connection without a word.
+        unanswered: topic filters; a publish there is dropped and never answered.
         puback_delay_s: every PUBACK waits this long. puback_never: no PUBACK at all.
         lose_acknowledged: a lie: messages are acknowledged and dropped.
         cut_in, cut_out: every connection is cut after so many bytes from (to) the client.
@@ -31,6 +34,9 @@ class Script:
     connack: int = 0
     puback: dict[str, int] = field(default_factory=dict)
     suback: dict[str, int] = field(default_factory=dict)
+    disconnect: dict[str, int] = field(default_factory=dict)
+    close: set[str] = field(default_factory=set)
+    unanswered: set[str] = field(default_factory=set)
     puback_delay_s: float = 0.0
     puback_never: bool = False
     lose_acknowledged: bool = False

@@ -78,9 +78,11 @@ class Load:
     def voltages_v(self, now_s: float) -> tuple[float, float, float]:
         """Phase to neutral, V: 230 less the drop under load, with a little unbalance and noise."""
         drop = 4 * self.power_w(now_s) / 100_000
-        offsets = (1.2, -0.8, 0.3)
-        noise = (0.4 * jitter(self.seed + phase, now_s) for phase in range(3))
-        return tuple(231.5 - drop + off + n for off, n in zip(offsets, noise, strict=True))  # type: ignore[return-value]
+        one, two, three = (
+            231.5 - drop + offset + 0.4 * jitter(self.seed + phase, now_s)
+            for phase, offset in enumerate((1.2, -0.8, 0.3))
+        )
+        return one, two, three
 
     def power_factor(self, now_s: float) -> float:
         """Lagging, a little better under load."""

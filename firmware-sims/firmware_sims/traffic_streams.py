@@ -206,15 +206,15 @@ def _adec(lanes: tuple[Lane, ...], stream: Stream, match: re.Match[bytes], now_s
     control, unit, check = match[0][1:4]
     if unit != stream.unit or (control + unit) & 0xFF != check or control & 0x0F != 8:
         return NOTHING
-    waiting = fresh(stream, lanes[:1], now_s=now_s)
-    if not waiting:
+    memory, bit = stream.memory, float(control & 0x20)  # FT1.2's frame count bit: it changes with each new request
+    if memory.get("bit") != bit:  # else the answer before was lost on its way, and is said again
+        memory |= {"bit": bit, "before_s": memory.get("seen_s", now_s - 10), "before": memory.get("total", 1000.0)}
+    memory["seen_s"] = memory["before_s"]
+    if not (waiting := fresh(stream, lanes[:1], now_s=now_s)):
         return b"\xe5", {}
-    seen = waiting[0]
-    stream.memory["seen_s"] = seen.at_s  # the others wait in the queue
-    stream.memory["total"] = stream.memory.get("total", 1000.0) + 1
-    total = int(stream.memory["total"])
-    speed, length = round(seen.speed_kmh), round(seen.length_m * 10)
-    occupancy, gap = busy_ms(seen) // 10, 230
+    seen, total = waiting[0], int(memory["before"]) + 1
+    memory["seen_s"], memory["total"] = seen.at_s, float(total)  # the others wait in the queue
+    speed, length, occupancy, gap = round(seen.speed_kmh), round(seen.length_m * 10), busy_ms(seen) // 10, 230
     body = bytes([8, unit, 0x01]) + total.to_bytes(4) + struct.pack(">BBHHB", speed, seen.klass, occupancy, gap, length)
     said = {"speed": float(speed), "vehicle_class": float(seen.klass), "duration": occupancy / 100, "gap": gap / 100}
     said |= {"length": length / 10, "vehicle_total": float(total)}

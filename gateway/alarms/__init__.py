@@ -18,12 +18,12 @@ from drivers.sample import FIRST_BAD
 from gateway.alarms.absence import WIRE, Absence, Silence
 from gateway.alarms.expiry import RULE, Certificate, Expiry
 from gateway.alarms.watch import Watch, longest_s, watches
-from gateway.alarms.words import GONE, Saying, Text, event
+from gateway.alarms.words import GONE, Saying, Text, event, of_today
 from gateway.calibration import Curve
 from gateway.clock import Clock
 from gateway.config import Alarm, Config, Gateway
 from gateway.config.duration import seconds
-from gateway.config.rules import picked
+from gateway.config.patterns import chosen
 from gateway.inventory import Item
 from gateway.journal import Journal
 from gateway.reading import Aggregate, Event, Reading
@@ -72,7 +72,7 @@ class Alarms:
     def _watch(self, name: str, rule: Alarm, items: tuple[Item, ...]) -> None:
         for item in items:
             for series in item.series.values():
-                if picked(series.id, rule.devices):
+                if chosen(series.id, rule.devices):
                     rated_kw = item.config.options.get("rated_kw")
                     label = _label(item, series.id)
                     found = watches(name, rule, series=series, label=label, tell=self._say, rated_kw=rated_kw)
@@ -84,7 +84,7 @@ class Alarms:
         """Event streams are watched only where a rule names them in full: no vehicle for a while is no fault."""
         found = []
         for item in items:
-            ids = [one.id for one in item.series.values() if picked(one.id, rule.devices)
+            ids = [one.id for one in item.series.values() if chosen(one.id, rule.devices)
                    and (one.every_ms or one.id in rule.devices)
                    and (rule.point is None or rule.point in {point.name for point in one.points})]  # fmt: skip
             if ids:
@@ -170,18 +170,19 @@ class Alarms:
         blob = self._journal.marks.get(MARK)
         before = {} if blob is None else msgspec.msgpack.decode(blob)[1]
         watches_ = {watch.ident: watch for rows in self._watches.values() for watch in rows}
-        for ident, (rule, device, _level, since_ms, limit) in before.items():
-            if ident in self.standing:
+        for told_as, (rule, device, _level, since_ms, limit) in before.items():
+            if told_as in self.standing:
                 continue
+            ident = of_today(told_as, rule)
             watch = watches_.get(ident)
             known = watch is not None and limit is not None and watch.restore(limit, since_ms)
             known = known or (rule == RULE and self._expiry.restore(ident))
             known = known or any(
                 one.restore(ident, since_ms, now_s=now_s) for one in self._absences if one.name == rule
             )
-            if not known:
-                label = {"en": rule}
-                self._say(Saying(ident, device, GONE, 0, label, "gone", since_ms=since_ms, limit=limit, rule=rule))
+            if not known or ident != told_as:
+                label, why = {"en": rule}, "renamed" if known else "gone"
+                self._say(Saying(told_as, device, GONE, 0, label, why, since_ms=since_ms, limit=limit, rule=rule))
 
 
 def _usable(reading: Reading, point: str | None) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.alarms.words import CAUSE, SILENT, Saying, Tell, Text, span
+from gateway.alarms.words import CAUSE, SILENT, Saying, Tell, Text, alarm_id, span
 from gateway.config import Alarm
 from gateway.config.duration import seconds
 
@@ -83,7 +83,7 @@ class Absence:
 
     def _ident(self, word: str) -> str:
         """The id of a cause; a device may have the same word as its id, but none begins with `_`."""
-        return f"alarm-{self.name}-{'_' if word in self._silences else ''}{word}"
+        return alarm_id(self.name, f"{'_' if word in self._silences else ''}{word}")
 
     def heard(self, one: Silence, t_s: float) -> None:
         """A device that is `watched` gave a usable value."""
@@ -170,13 +170,13 @@ class Absence:
         lasted_s = gone_ms / 1000 if gone_ms else now_s - one.heard_s
         body: Mapping[str, object] = {"folded_into": one.folded} if one.folded and one.raised else {}
         self._tell(Saying(
-            f"alarm-{self.name}-{one.device}", one.told_as, SILENT, self.rule.level if one.raised else 0, one.label,
+            alarm_id(self.name, one.device), one.told_as, SILENT, self.rule.level if one.raised else 0, one.label,
             phrase, {"value": span(lasted_s)}, body, since_ms=one.since_ms, rule=self.name,
         ))  # fmt: skip
 
     def restore(self, ident: str, since_ms: int, *, now_s: float) -> bool:
         """Stand as a process before this one left it; evidence will clear it. False where it is not one of ours."""
-        one = next((one for one in self._silences.values() if f"alarm-{self.name}-{one.device}" == ident), None)
+        one = next((one for one in self._silences.values() if alarm_id(self.name, one.device) == ident), None)
         if self._members(ident):
             self._causes[ident] = since_ms
             self._say_cause(ident, "still", since_ms=since_ms)

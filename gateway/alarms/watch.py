@@ -8,7 +8,7 @@ from typing import Final
 
 from gateway.alarms.feed import Change, DemandFeed, FigureFeed, PointFeed
 from gateway.alarms.latch import Standing, Steps
-from gateway.alarms.words import DEMAND, LIMIT, RATE, Saying, Tell, Text, number
+from gateway.alarms.words import DEMAND, LIMIT, RATE, Saying, Tell, Text, alarm_id, number
 from gateway.config import Alarm
 from gateway.config.duration import seconds
 from gateway.reading import LENGTHS_S, Aggregate, Reading, Series
@@ -40,7 +40,7 @@ class Watch:
     @property
     def ident(self) -> str:
         """The alarm's id, the same for raising and clearing."""
-        return f"alarm-{self.name}-{self.series.id}"
+        return alarm_id(self.name, self.series.id)
 
     def reading(self, reading: Reading) -> None:
         """One reading of the series."""

@@ -36,6 +36,7 @@ PHRASES: Final[Mapping[str, Text]] = {
     "expired": {"en": "the calibration of {what} expired on {value}", "th": "การปรับเทียบ {what} หมดอายุเมื่อ {value}"},
     "renewed": {"en": "the calibration of {what} is valid", "th": "การปรับเทียบ {what} ใช้ได้แล้ว"},
     "gone": {"en": "this alarm is not configured any more", "th": "สัญญาณเตือนนี้ไม่มีในคอนฟิกแล้ว"},
+    "renamed": {"en": "this alarm goes on under another id", "th": "สัญญาณเตือนนี้ดำเนินต่อด้วยรหัสอื่น"},
     "still": {"en": "it stood when the gateway was started again", "th": "ยังเตือนอยู่เมื่อเกตเวย์เริ่มใหม่"},
 }  # fmt: skip
 
@@ -58,6 +59,21 @@ class Saying:
 
 
 Tell = Callable[[Saying], None]
+
+
+def alarm_id(rule: str, what: str) -> str:
+    """The id of an alarm of a rule over a device or a cause: the same for raising and clearing, and of no other alarm.
+
+    A dash of the rule's name stands twice. No id begins or ends with one, so the first that stands alone (or the odd
+    one of a row) ends the rule: `a` over `b-c` is `alarm-a-b-c`, `a-b` over `c` is `alarm-a--b-c`.
+    """
+    return f"alarm-{rule.replace('-', '--')}-{what}"
+
+
+def of_today(ident: str, rule: str) -> str:
+    """The id that an alarm has today which an older version raised: there a dash of the rule stood once."""
+    before = f"alarm-{rule}-"
+    return alarm_id(rule, ident.removeprefix(before)) if ident.startswith(before) else ident
 
 
 def event(saying: Saying, *, now_ms: int) -> Event:

@@ -44,6 +44,8 @@ class Asked:
             connection.close()
         if len(body) > MAX_BYTES:
             raise Unreadable(f"{self.url}{path}: more than {MAX_BYTES >> 20} MiB for one range")
+        if answer.length:  # read(n) takes a body that is shorter than its Content-Length without a word
+            raise Unreadable(f"{self.url}: the answer ends {answer.length} bytes before its end")
         return answer.status, body
 
     def _connection(self) -> http.client.HTTPConnection:

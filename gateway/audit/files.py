@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -50,6 +51,8 @@ class Files:
             self._held = defaultdict(list)
             for found, row in self._all():
                 self._held[found].append(row)
+            if self._form == "csv":
+                self._held = defaultdict(list, {found: _whole(kept) for found, kept in self._held.items()})
         for row in self._held.get(key, ()):
             if first_ms <= row.t_ms < end_ms:
                 yield row
@@ -61,9 +64,9 @@ class Files:
             raise Unreadable(f"{self._path}: there is no such file")
         for file in files:
             try:
-                with file.open(encoding="utf-8", newline="") as text:
+                with file.open(encoding="utf-8", errors="surrogateescape", newline="") as text:
                     yield from self._read(text)
-            except (OSError, UnicodeDecodeError) as error:
+            except (OSError, csv.Error) as error:
                 raise Unreadable(f"{file}: {error}") from None
 
     def _read(self, text: Iterable[str]) -> Iterator[tuple[Key, Row]]:
@@ -74,7 +77,7 @@ class Files:
             if line.strip():
                 try:
                     yield self._line(line)
-                except (msgspec.DecodeError, Unreadable, LookupError, ValueError):
+                except (msgspec.DecodeError, Unreadable, AttributeError, LookupError, TypeError, ValueError):
                     continue  # torn by a power cut; the record behind it was written again, whole
 
     def _line(self, line: str) -> tuple[Key, Row]:
@@ -101,18 +104,37 @@ def _tables(text: Iterable[str]) -> Iterator[tuple[Key, Row]]:
             continue
         head, cell = tuple(row[:6]), tuple(row[6:8])
         if told and (head != place or cell in seen):
-            yield _from_table(told)
+            yield from _from_table(told)
             told, seen = [], set()
         place = head
         told.append(row)
         seen.add(cell)
     if told:
-        yield _from_table(told)
+        yield from _from_table(told)
 
 
-def _from_table(told: list[list[str]]) -> tuple[Key, Row]:
+def _from_table(told: list[list[str]]) -> Iterator[tuple[Key, Row]]:
     t, device, stream, _epoch, _seq, rev = told[0][:6]
-    return Key(device, stream), Row(_ms(t), int(rev), _cells(told))
+    with suppress(ValueError):  # a torn line that has as many cells
+        yield Key(device, stream), Row(_ms(t), int(rev), _cells(told))
+
+
+def _whole(rows: list[Row]) -> list[Row]:
+    """Without those of which only the first lines came to the disk: they were written again, whole."""
+    places: dict[tuple[int, int], list[Row]] = defaultdict(list)
+    for row in rows:
+        places[row.t_ms, row.rev].append(row)
+    twins = {place: kept for place, kept in places.items() if len(kept) > 1}
+    return [row for row in rows if not any(_begins(row, one) for one in twins.get((row.t_ms, row.rev), ()))]
+
+
+def _begins(row: Row, whole: Row) -> bool:
+    """Whether a row is no more than the beginning of another: lines are missing, or the last one was cut in its end."""
+    if row.fields == whole.fields:
+        return False
+    unlike = [name for name, cell in row.fields.items() if whole.fields.get(name) != cell]
+    cut_in_its_end = all(f"{whole.fields.get(name, '')}".startswith(f"{row.fields[name]}") for name in unlike)
+    return unlike in ([], list(row.fields)[-1:]) and cut_in_its_end
 
 
 def _cells(told: list[list[str]]) -> dict[str, Value]:

@@ -14,6 +14,7 @@ from gateway.sinks import Site
 from gateway.sinks.credentials import Credentials
 
 WAIT_MS: Final = 60_000
+TORN: Final = (AttributeError, LookupError, TypeError, ValueError)  # what the client's parser meets in other texts
 
 
 class Flux:
@@ -39,7 +40,11 @@ class Flux:
 
     def rows(self, key: Key, *, first_ms: int, end_ms: int) -> Iterator[Row]:
         """One query; fields of one time and series are put together again."""
-        from influxdb_client.rest import ApiException  # noqa: PLC0415
+        from influxdb_client.client.flux_csv_parser import (  # noqa: PLC0415 - as above
+            FluxCsvParserException,
+            FluxQueryException,
+        )
+        from influxdb_client.rest import ApiException  # noqa: PLC0415 - as above
         from urllib3.exceptions import HTTPError  # noqa: PLC0415 - what influxdb-client lets through
 
         tags = {"city": self._site.city, "gateway": self._site.gateway, "device": key.device}
@@ -59,7 +64,7 @@ class Flux:
                     facts = one.values
                     t_ms = round(facts["_time"].timestamp() * 1000)
                     held[t_ms, int(facts.get("rev") or 0)][facts["_field"]] = facts["_value"]
-        except (ApiException, HTTPError, OSError, ValueError, KeyError) as error:
+        except (ApiException, FluxCsvParserException, FluxQueryException, HTTPError, OSError, *TORN) as error:
             raise Unreadable(
                 f"the query failed: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
             ) from None
@@ -68,7 +73,7 @@ class Flux:
 
     def close(self) -> None:
         """Let go of the connections."""
-        self._client.close()  # type: ignore[no-untyped-call]
+        self._client.close()  # type: ignore[no-untyped-call]  # the library has no types here
 
 
 def _text(value: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import msgspec
 
@@ -12,6 +11,23 @@ from gateway.audit.asking import Asked
 from gateway.audit.lines import Lines
 from gateway.record import Record
 from gateway.sinks import Site
+
+
+class _Series(msgspec.Struct):
+    columns: list[str]
+    values: list[list[int | float | str | bool | None]]
+    tags: dict[str, str] = {}
+    partial: bool = False
+
+
+class _Result(msgspec.Struct):
+    series: list[_Series] = []
+    error: str | None = None
+    partial: bool = False
+
+
+class _Answer(msgspec.Struct):
+    results: list[_Result]
 
 
 class InfluxQl:
@@ -39,10 +55,14 @@ class InfluxQl:
         query = f'SELECT * FROM "{name}" WHERE {" AND ".join(tests)} GROUP BY *'  # noqa: S608 - quoted above
         body = self._asked.get("/query", {"db": self._database, "q": query, "epoch": "ms"})
         for series in _series(body):
-            rev = int(series.get("tags", {}).get("rev") or 0)
-            for values in series["values"]:
-                held = dict(zip(series["columns"], values, strict=True))
-                t_ms = held.pop("time")
+            rev = _rev(series.tags)
+            for values in series.values:
+                if len(values) != len(series.columns):
+                    raise Unreadable("a row of an answer has not as many values as its series has columns")
+                held = dict(zip(series.columns, values, strict=True))
+                t_ms = held.pop("time", None)
+                if not isinstance(t_ms, int):
+                    raise Unreadable("a row of an answer has no time")
                 yield Row(t_ms, rev, {name: value for name, value in held.items() if value is not None})
 
 
@@ -50,14 +70,20 @@ def _text(value: str) -> str:
     return value.replace("\\", "\\\\").replace("'", "\\'")
 
 
-def _series(body: bytes) -> list[dict[str, Any]]:
+def _rev(tags: dict[str, str]) -> int:
     try:
-        (result,) = msgspec.json.decode(body, type=dict[str, Any])["results"]
-    except (msgspec.DecodeError, KeyError, ValueError) as error:
+        return int(tags.get("rev") or 0)
+    except ValueError:
+        raise Unreadable(f"the tag rev is {tags['rev']!r}") from None
+
+
+def _series(body: bytes) -> list[_Series]:
+    try:
+        (result,) = msgspec.json.decode(body, type=_Answer).results
+    except (msgspec.DecodeError, ValueError) as error:
         raise Unreadable(f"the answer to a query cannot be read: {error}") from None
-    if "error" in result:
-        raise Unreadable(f"the query is refused: {result['error']}")
-    found: list[dict[str, Any]] = result.get("series", [])
-    if any(one.get("partial") for one in [*found, result]):
+    if result.error is not None:
+        raise Unreadable(f"the query is refused: {result.error}")
+    if result.partial or any(one.partial for one in result.series):
         raise Unreadable("the server cut the answer short (max-row-limit)")
-    return found
+    return result.series

@@ -45,17 +45,17 @@ def _database(config: Options, url: str, *, lines: Lines, site: Site, files: Fil
     asked = Asked(url, headers=_headers(config, card), tls=card.tls)
     status, body = asked.ask("GET", "/metrics")
     if status == 200 and b"vm_app_version" in body:
-        from gateway.audit.victoria import Victoria  # noqa: PLC0415
+        from gateway.audit.victoria import Victoria
 
         return Victoria(asked, lines=lines, site=site)
     if config.api == "v2":
-        from gateway.audit.flux import Flux  # noqa: PLC0415
+        from gateway.audit.flux import Flux
 
         ca_file = None if config.ca_file is None else str(files.place(config.ca_file, "ca_file"))
         return Flux(
             url, card, org=config.org or "", bucket=config.bucket or "", lines=lines, site=site, ca_file=ca_file
         )  # fmt: skip
-    from gateway.audit.influxql import InfluxQl  # noqa: PLC0415
+    from gateway.audit.influxql import InfluxQl
 
     return InfluxQl(asked, database=config.database or config.bucket or "", lines=lines, site=site)
 

@@ -72,8 +72,15 @@ class Victoria:
                 yield Row(t_ms, rev, fields)
 
 
+def _rev(series: _Series) -> int:
+    try:
+        return int(series.metric.get("rev") or 0)
+    except ValueError:
+        raise Unreadable(f"the label rev is {series.metric['rev']!r}") from None
+
+
 def _sort_in(held: dict[tuple[int, int], list[dict[str, float]]], series: _Series, field: str) -> None:
-    rev = int(series.metric.get("rev") or 0)
+    rev = _rev(series)
     for t_ms, value in zip(series.timestamps, series.values, strict=True):
         if value is None:
             continue
@@ -87,6 +94,9 @@ def _sort_in(held: dict[tuple[int, int], list[dict[str, float]]], series: _Serie
 
 def _read(line: bytes) -> _Series:
     try:
-        return msgspec.json.decode(line, type=_Series)
+        series = msgspec.json.decode(line, type=_Series)
     except msgspec.DecodeError as error:
         raise Unreadable(f"a line of the export cannot be read: {error}") from None
+    if "__name__" not in series.metric or len(series.values) != len(series.timestamps):
+        raise Unreadable(f"a line of the export is no series: {line[:80]!r}")
+    return series

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from gateway.catalogue.fault import EXIT_CONFIG, EXIT_USAGE, Fault, Trouble
+from gateway.cli.again import again, restart
 from gateway.cli.face import Face
 from gateway.cli.target import Target, target
 from gateway.cli.words import Misuse
@@ -61,7 +62,7 @@ def command(face: Face, *, place: str, profile_name: str, ident: str, line_text:
         return 0
     face.data(f"{face.pick('written', 'เขียนแล้ว')}: {path}")
     face.data(text.rstrip())
-    face.data(f"{face.pick('next', 'ต่อไป')}: systemctl restart citygate && citygate read {name}")
+    face.data(f"{face.pick('next', 'ต่อไป')}: {restart()} && {again(face, f'read {name}')}")
     return 0
 
 

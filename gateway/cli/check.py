@@ -12,7 +12,7 @@ from gateway.catalogue.fault import EXIT_CONFIG, Fault
 from gateway.cli.face import Face
 
 if TYPE_CHECKING:
-    from gateway.cli.estimate import BusPlan, Traffic
+    from gateway.cli.estimate import BusPlan, SinkPlan
     from gateway.config.load import Loaded
 
 
@@ -30,9 +30,9 @@ def command(face: Face) -> int:
         loaded = load(face.config)
     except ConfigError as error:
         return _refused(face, error.faults)
-    from gateway.cli.estimate import buses, faults, traffic
+    from gateway.cli.estimate import buses, faults, sinks
 
-    plans, flows = list(buses(loaded)), list(traffic(loaded))
+    plans, flows = list(buses(loaded)), list(sinks(loaded))
     found = [*loaded.warnings, *faults(loaded, plans=plans, flows=flows), *_expired(loaded)]
     if any(not fault.warning for fault in found):
         return _refused(face, found)
@@ -85,7 +85,7 @@ def _refused(face: Face, faults: Sequence[Fault]) -> int:
 
 
 def _emit(
-    face: Face, loaded: Loaded, found: Sequence[Fault], *, plans: Sequence[BusPlan], flows: Sequence[Traffic]
+    face: Face, loaded: Loaded, found: Sequence[Fault], *, plans: Sequence[BusPlan], flows: Sequence[SinkPlan]
 ) -> None:
     from gateway.catalogue.table import spoken
 
@@ -114,7 +114,7 @@ def _emit(
     })  # fmt: skip
 
 
-def _show(face: Face, loaded: Loaded, *, plans: Sequence[BusPlan], flows: Sequence[Traffic]) -> None:
+def _show(face: Face, loaded: Loaded, *, plans: Sequence[BusPlan], flows: Sequence[SinkPlan]) -> None:
     rows = []
     for plan in plans:
         bus = loaded.config.bus[plan.bus]

@@ -16,12 +16,13 @@ from gateway.config.duration import budget as parse_budget
 from gateway.config.duration import seconds
 from gateway.config.load import Loaded
 from gateway.config.windows import LENGTHS
-from gateway.inventory import inventory
+from gateway.inventory import inventory, personal_ids
 from gateway.reading import STATISTICS, Aggregate, Reading, Series
 from gateway.record import Record
+from gateway.selection import Selection
 from gateway.sinks import Site
 from gateway.sinks.line_protocol import LineProtocol
-from gateway.sinks.payload import Payload, chosen
+from gateway.sinks.payload import Payload
 
 DAY_S: Final = 86400
 PERIOD_DAYS: Final = {"hour": 1 / 24, "day": 1.0, "week": 7.0, "month": 30.4}
@@ -79,7 +80,7 @@ def _load(name: str, device: Device, profile: Profile, *, settings: LineSettings
 
 
 @dataclass(frozen=True, slots=True)
-class Traffic:
+class SinkPlan:
     """Bytes to one sink: of records as encoded, and on the way (compression, headers, acknowledgements)."""
 
     sink: str
@@ -93,15 +94,15 @@ class Traffic:
         return self.bytes_day / 1e6
 
 
-def traffic(loaded: Loaded) -> Iterator[Traffic]:
+def sinks(loaded: Loaded) -> Iterator[SinkPlan]:
     """What each sink takes in a day when everything works; event streams and alarms come on top (`events`)."""
-    series = [
-        one for item in inventory(loaded.config, profiles_dir=loaded.profiles_dir) for one in item.series.values()
-    ]
-    site = _site(loaded.config, tuple(series))
+    items = inventory(loaded.config, profiles_dir=loaded.profiles_dir)
+    series = tuple(one for item in items for one in item.series.values())
+    site = _site(loaded.config, series)
     for name, sink in loaded.config.sink.items():
         records = size = 0.0
-        for one in _selected(loaded.config, sink, series):
+        selection = Selection(sink, personal=personal_ids(items))
+        for one in filter(selection.takes, series):
             for stream in sink.streams:
                 times = _per_day(one, stream, sink)
                 if times:
@@ -109,14 +110,8 @@ def traffic(loaded: Loaded) -> Iterator[Traffic]:
                     size += times * _bytes(_sample(one, stream), sink, site=site)
         if sink.kind == "influxdb":
             size += _HTTP_EXTRA * min(records, DAY_S)
-        yield Traffic(name, records, size, events=any(one.every_ms is None for one in series) and "raw" in sink.streams)
-
-
-def _selected(config: Config, sink: Sink, series: list[Series]) -> Iterator[Series]:
-    for one in series:
-        personal = config.device[one.device].personal and not {one.id, one.device} & set(sink.devices)
-        if chosen(one.id, sink.devices) and chosen(one.kind, sink.kinds) and not personal:
-            yield one
+        events = "raw" in sink.streams and any(one.every_ms is None for one in series)
+        yield SinkPlan(name, records, size, events=events)
 
 
 def _per_day(one: Series, stream: str, sink: Sink) -> float:
@@ -160,7 +155,7 @@ def _site(config: Config, series: tuple[Series, ...]) -> Site:
     return Site(config.gateway.city, config.gateway.id, "0", "", _EPOCH, "", {}, None, series)
 
 
-def faults(loaded: Loaded, *, plans: list[BusPlan], flows: list[Traffic]) -> Iterator[Fault]:
+def faults(loaded: Loaded, *, plans: list[BusPlan], flows: list[SinkPlan]) -> Iterator[Fault]:
     """Buses that cannot keep up (an error where no device could answer so fast), budgets that will not do."""
     for one in plans:
         if one.budget is not None and one.budget.load > 1:

@@ -31,14 +31,24 @@ CHECKS: Final = (
     ("leap", "`u:jump`", "a register rose faster than it can; the difference is unknown", "unit, option `rated_kw`"),
     ("warm-up", "`u:warmup`", "after the device began to answer, or answered again", "profile, option"),
     ("stuck", "`u:stuck`", "unchanged for too long", "profile, option"),
-    ("rate of change", "`u:jump`", "faster than a limit from the last believed value (QARTOD)", "option"),
-    ("spike", "`u:jump`", "far from the median of the last five; a real step is believed after three", "option"),
+    ("rate of change", "`u:jump`", "faster than a limit from the last value that was not bad (QARTOD)", "option"),
+    ("spike", "`u:jump`", "far from the median of the last five not bad; a step is believed after three", "option"),
     ("power", "`u:suspect`", "V x I x PF against W, per phase", "option `power_share`"),
     ("totals", "`u:suspect`", "a total against its phases; vehicle classes against all", "option `total_share`"),
     ("calibration", "`u:calibration`", "the certificate has expired, or does not cover the value", "calibration"),
     ("clock", "`u:clock`", "the time of measurement is only known within bounds", "always"),
     ("estimated", "`u:estimated`", "simulated history", "demo"),
+    ("corrected", "`u:corrected`", "a value changed in place; corrections of today are figures beside it", "never yet"),
 )  # fmt: skip
+ABOUT_FIGURES: Final = """\
+A figure stands in the records of its step, under `i`, with its rule's name. Windows are made in the lengths of
+`[windows] lengths`, by default `1m`, `15m` and `1h`, and a sink takes those of its `streams`, by default these and
+`event`. So what stands in `1d` needs `"1d"` in both lists, and beside it `"15m"` (energy) or `"1m"` (`detector_health`)
+in `lengths`, of which it is made; power quality in the ten minutes of IEC needs `"10m"` in both. `1d` is the local day.
+
+An hour counts with 75 % of its polls, a span with 75 % of its hours: a new air sensor has its first `aqi_th` by
+particles, `mean_24h_...` and `who_...` after 18 hours, `nowcast_...` after 2.
+"""
 ALARMS: Final = tuple(f"CG-ALM-0{number}" for number in range(1, 8))
 ABOUT_ALARMS: Final = """\
 A rule is a table `[alarm.ID]`: `devices` (patterns of outside devices), and one of
@@ -50,11 +60,22 @@ A rule is a table `[alarm.ID]`: `devices` (patterns of outside devices), and one
 | `demand` (kW) | the running 15-minute block will end above it |
 | `absent`, perhaps with `point` | no usable value came for that long |
 
-`delay_on` and `delay_off` ask for unbroken evidence, `margin` is how far inside the limit a value must come back,
-`level` (1, 2, 3) is that of a single limit. Without `delay_off` readings must stay inside for 10 s. A failed read is no
-evidence: it neither raises nor clears a limit. A rule `absent` (60 s, at least five periods) stands over every device
-unless the config has one of this name.
+| more keys | by default | meaning |
+|---|---|---|
+| `devices` | `["*"]` | which outside devices |
+| `level` | 2 | 1, 2 or 3: that of a single limit, and of an absence |
+| `delay_on` | none (`demand`: 60 s) | unbroken evidence that raises it |
+| `delay_off` | none (`point`: 10 s) | unbroken evidence that clears it |
+| `margin` | 0 (`demand`: 5 % of the limit) | how far inside the limit a value must come back |
+| `within` | `1h` | the time of `rise` and `fall` |
+| `stream` | the shortest windows that carry it | the windows whose `figure` is watched, of `[windows] lengths` |
 
+A `point` is watched in every reading, a `figure` in the windows of `stream`. A failed read is no evidence: it neither
+raises nor clears a limit. `absent` knows no `delay_on` and no `margin`: they change nothing there; `delay_off` counts
+from the first usable value. A rule `absent` (60 s, at least five periods) stands over every device unless the config
+has one of this name.
+
+The event's `id` is `alarm-{ID}-{device}`, a dash of the rule's ID twice: the same for raising and clearing.
 Absences are folded: into the alarm of a lost wire, into `alarm-absent-bus-...` where all devices of a bus are silent,
 into `alarm-absent-gateway` (level 3) where all buses are; the single events then carry `folded_into`. What outlasts its
 cause is told by itself. What stands is kept in the journal and told again after a start.
@@ -78,8 +99,7 @@ def _lines() -> Iterator[str]:
     yield from (
         "## Figures",
         "",
-        "A figure stands in the records of its step, under `i`, with its rule's name.",
-        "",
+        ABOUT_FIGURES,
     )
     rows = [
         (

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gateway.catalogue.fault import Trouble
+from gateway.catalogue.fault import EXIT_DATA, Fault, Trouble
 from gateway.cli import journal_shelf as desk
 from gateway.cli.face import Face
 from gateway.cli.journal_replay import dead, replay
@@ -75,6 +75,7 @@ def export(
     face: Face, *, form: str, start: str | None, end: str | None, devices: tuple[str, ...], streams: tuple[str, ...]
 ) -> int:
     """Write records to stdout as JSON lines, CSV (one value a row) or line protocol; the daemon may run."""
+    from gateway.audit.seen import Seen, appended_before
     from gateway.config.load import load
 
     first_ms, end_ms = desk.ms(start, 0), desk.ms(end, desk.FOREVER_MS)
@@ -82,7 +83,8 @@ def export(
     write = _writer(form, loaded)
     count = 0
     with desk.opened(loaded) as shelf:
-        for _position, record in shelf.records():
+        seen = Seen(shelf.journal, first=max(shelf.first, appended_before(shelf.journal, first_ms)))
+        for _position, record in shelf.records(seen):
             if (
                 first_ms <= record.t_ms < end_ms
                 and (not devices or record.device in devices)
@@ -91,9 +93,12 @@ def export(
                 write(record)
                 count += 1
     face.talk(face.pick(f"{count} records", f"{count} ระเบียน"))
-    if shelf.unreadable:
-        told = face.pick("records whose description is gone", "ระเบียนที่ไม่มีคำอธิบายแล้ว")
-        face.talk(f"{shelf.unreadable} {told}")
+    if seen.let_go:
+        told = face.pick("positions were let go of and are not in it", "ตำแหน่งถูกปล่อยไปแล้ว ไม่อยู่ในไฟล์")
+        face.talk(f"{seen.let_go} {told}")
+    if seen.damaged or shelf.unreadable:
+        lost = {"damaged": f"{seen.damaged}", "unreadable": f"{shelf.unreadable}"}
+        raise Trouble([Fault("CG-AUD-08", lost)], exit_code=EXIT_DATA)
     return 0
 
 

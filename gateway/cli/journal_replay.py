@@ -14,24 +14,40 @@ from gateway.cli.face import Face
 from gateway.cli.words import Misuse
 
 if TYPE_CHECKING:
-    from gateway.audit.selection import Letter
+    from gateway.audit.expected import Letter
 
 LOOK_S: Final = 0.1
-TAKEN: Final = frozenset({"delivered", "sent", "unheard"})
+TAKEN: Final = frozenset({"delivered", "sent", "unheard", "superseded"})  # of the last, a newer revision is there
+
+
+_ACCOUNT: Final[Mapping[str, Any]] = {"number": 0, "found": 0, "fates": {}, "reasons": {}, "done": True}
 
 
 @click.command("replay")
 @click.option("--sink", required=True, help="The sink to send to again.")
-@click.option("--from", "start", required=True, help="First time, UTC: 2026-11-21 or 2026-11-21T02:00:00Z.")
+@click.option("--from", "start", help="First time, UTC: 2026-11-21 or 2026-11-21T02:00:00Z.")
 @click.option("--to", "end", help="End of the time (exclusive); without it, until now.")
 @click.option("--unheard", is_flag=True, help="Only records that the broker took while nobody listened.")
+@click.option("--stop", is_flag=True, help="End the order that goes on; what is on its way still counts.")
 @click.option("--wait", "wait_s", default=600.0, show_default=True, help="Seconds to wait for the end.")
 @click.pass_obj
-def replay(face: Face, *, sink: str, start: str, end: str | None, unheard: bool, wait_s: float) -> int:
-    """Send records again, with the identity that they had, through the running daemon."""
+def replay(
+    face: Face, *, sink: str, start: str | None, end: str | None, unheard: bool, stop: bool, wait_s: float
+) -> int:
+    """Send records again, with the identity that they had, through the running daemon.
+
+    One order at a time for each sink: a second one is refused until the first is done, or stopped. Exit 1 where not
+    all of them were taken, or the wait was over before.
+    """
     from gateway.config.load import load
 
     desk.known(load(face.config), sink)
+    if stop:
+        from gateway.cli.socket import ask
+
+        return _told(face, sink, {**_ACCOUNT, **ask(face, {"ask": "replay", "sink": sink, "stop": True})})
+    if start is None:
+        raise Misuse("name --from, or --stop", "ระบุ --from หรือ --stop")
     order = {"from_ms": desk.ms(start, 0), "to_ms": desk.ms(end, desk.FOREVER_MS), "unheard": unheard}
     return _told(face, sink, _driven(face, sink, order, wait_s=wait_s))
 
@@ -44,7 +60,10 @@ def _driven(face: Face, sink: str, order: Mapping[str, Any], *, wait_s: float) -
     until_s = time.monotonic() + wait_s
     while not answer["done"] and time.monotonic() < until_s:
         time.sleep(LOOK_S)
-        answer = ask(face, {"ask": "replay", "sink": sink})
+        now = ask(face, {"ask": "replay", "sink": sink, "number": answer["number"]})
+        if "number" not in now:  # the daemon started anew and knows nothing of it
+            return {**answer, "fact": "the gateway was restarted; give the order again"}
+        answer = now
     return answer
 
 
@@ -95,7 +114,7 @@ def listed(face: Face, *, sink: str | None) -> int:
 @click.pass_obj
 def show(face: Face, *, number: int) -> int:
     """One of them: the record as it was, and why it was refused."""
-    letter = next((one for one in _letters(face, None) if one.position == number), None)
+    letter = next((one for one in _letters(face, None, start=number) if one.position == number), None)
     if letter is None:
         raise Trouble([Fault("CG-AUD-05", {"number": f"{number}"})], exit_code=EXIT_DATA)
     facts = _facts(letter)
@@ -122,7 +141,7 @@ def requeue(face: Face, *, numbers: tuple[int, ...], sink: str | None, wait_s: f
     """Send them again. One that is taken is a dead letter no more; one that is refused again stays."""
     if not numbers and sink is None:
         raise Misuse("name NUMBER... or --sink", "ระบุ NUMBER... หรือ --sink")
-    letters = [one for one in _letters(face, sink) if one.record is not None]
+    letters = [one for one in _letters(face, sink, start=min(numbers, default=0)) if one.record is not None]
     missing = set(numbers) - {one.position for one in letters}
     if missing:
         raise Trouble([Fault("CG-AUD-05", {"number": f"{min(missing)}"})], exit_code=EXIT_USAGE)
@@ -134,11 +153,17 @@ def requeue(face: Face, *, numbers: tuple[int, ...], sink: str | None, wait_s: f
     return max(codes)
 
 
-def _letters(face: Face, sink: str | None) -> list[Letter]:
+def _letters(face: Face, sink: str | None, *, start: int = 0) -> list[Letter]:
+    """Those from a position on: what is noted of a letter stands behind it."""
     from gateway.config.load import load
 
     with desk.opened(load(face.config)) as shelf:
-        return [letter for letter in shelf.letters() if sink is None or letter.sink == sink]
+        letters = [letter for letter in shelf.letters(start=start) if sink is None or letter.sink == sink]
+        lost = sum(max(0, damage.last - max(damage.first, start) + 1) for damage in shelf.journal.damages)
+    if lost:
+        words = f"{lost} positions of the journal cannot be read: letters may be among them"
+        face.talk(face.pick(words, f"เจอร์นัลอ่านไม่ได้ {lost} ตำแหน่ง อาจมีจดหมายตีกลับอยู่ด้วย"))
+    return letters
 
 
 def _name(letter: Letter) -> str:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from gateway.catalogue.fault import EXIT_NO_INPUT, EXIT_USAGE, Fault, Trouble
 
 if TYPE_CHECKING:
-    from gateway.audit.selection import Shelf
+    from gateway.audit.expected import Shelf
     from gateway.config.load import Loaded
-    from gateway.ledger import Filter
+    from gateway.selection import Selection
     from gateway.sinks import Site
 
 FOREVER_MS = 1 << 62
@@ -29,7 +29,7 @@ def opened(loaded: Loaded) -> Iterator[Shelf]:
     import asyncio
 
     from gateway.archive import look
-    from gateway.audit.selection import Shelf
+    from gateway.audit.expected import Shelf
     from gateway.schemas import codec_of
 
     folder = Path(loaded.config.gateway.state_dir) / "journal"
@@ -76,11 +76,10 @@ def site(loaded: Loaded) -> Site:
     return Site(gateway.city, gateway.id, "", "", "", loaded.hash, gateway.name, None, series)
 
 
-def chosen(loaded: Loaded, sink: str) -> Filter:
+def selection(loaded: Loaded, sink: str) -> Selection:
     """What a sink selects, as the daemon has it."""
-    from gateway.inventory import inventory
-    from gateway.ledger import Filter
+    from gateway.inventory import inventory, personal_ids
+    from gateway.selection import Selection
 
     items = inventory(loaded.config, profiles_dir=loaded.profiles_dir)
-    personal = frozenset(s.id for item in items if item.config.personal for s in item.series.values())
-    return Filter(known(loaded, sink), personal=personal)
+    return Selection(known(loaded, sink), personal=personal_ids(items))

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gateway.catalogue.fault import EXIT_FOUND, EXIT_UNAVAILABLE, Fault, Trouble
+from gateway.catalogue.fault import EXIT_FOUND, EXIT_UNAVAILABLE, Fault
 from gateway.cli import journal_shelf as desk
 from gateway.cli.face import Face
 
 if TYPE_CHECKING:
+    from gateway.audit import Reader
     from gateway.audit.compare import Finding, Tally
-    from gateway.audit.selection import Due
+    from gateway.audit.expected import Expected
     from gateway.audit.verify import Verdict
     from gateway.config.load import Loaded
 
@@ -38,29 +39,40 @@ def verify(face: Face, *, sinks: tuple[str, ...], start: str | None, end: str | 
 def _one(face: Face, loaded: Loaded, sink: str, *, within: tuple[int, int], named: bool) -> int:
     from gateway.audit import Unreadable
     from gateway.audit.registry import NO_WAY_BACK, make_reader
-    from gateway.audit.selection import Due
-    from gateway.audit.verify import Audit
     from gateway.sinks.registry import guarded
 
     kind = loaded.config.sink[sink].kind
     try:
         reader = make_reader(loaded.config.sink[sink], site=desk.site(loaded), files=guarded(sink, loaded))
-        with desk.opened(loaded) as shelf:
-            ledger = shelf.ledgers().get(sink)
-            if ledger is None:
-                face.talk(face.pick(f"{sink}: has had no record yet", f"{sink}: ยังไม่มีระเบียน"))
-                return 0
-            due = Due(shelf, sink, ledger, desk.chosen(loaded, sink), *within)
-            audit = Audit(reader, tell=lambda finding: _finding(face, sink, finding), within_ms=within)
-            verdict = audit.run(due.records())
+        return _compared(face, loaded, sink, reader=reader, within=within)
     except Unreadable as error:
         if error.code == NO_WAY_BACK and not named:
             face.talk(face.pick(f"{sink}: {error}; left out", f"{sink}: อ่านกลับไม่ได้ ข้ามไป"))
             return 0
-        fault = Fault(error.code, {"sink": sink, "kind": kind}, seen=str(error))
-        raise Trouble([fault], exit_code=EXIT_UNAVAILABLE) from None
-    _summary(face, sink, verdict, due)
-    return 0 if verdict.sound else EXIT_FOUND
+        face.faults([Fault(error.code, {"sink": sink, "kind": kind}, seen=str(error))])
+        return EXIT_UNAVAILABLE
+
+
+def _compared(face: Face, loaded: Loaded, sink: str, *, reader: Reader, within: tuple[int, int]) -> int:
+    """The account of one sink, told; the exit code. Raises `Unreadable`."""
+    from gateway.audit.expected import Expected
+    from gateway.audit.verify import Audit
+
+    with desk.opened(loaded) as shelf:
+        ledgers = shelf.ledgers()
+        ledger = ledgers.get(sink)
+        if ledger is None and not ledgers and shelf.journal.damages:  # the account may be what is damaged
+            face.faults([Fault("CG-JRN-03", seen=shelf.journal.damages[0].reason)])
+            return EXIT_FOUND
+        if ledger is None:
+            face.talk(face.pick(f"{sink}: has had no record yet", f"{sink}: ยังไม่มีระเบียน"))
+            return 0
+        expected = Expected(shelf, sink, ledger, desk.selection(loaded, sink), *within)
+        audit = Audit(reader, tell=lambda finding: _finding(face, sink, finding), within_ms=within)
+        verdict = audit.run(expected.records())
+        _summary(face, sink, verdict, expected)
+        whole = _told_unseen(face, sink, expected)
+    return 0 if verdict.sound and whole else EXIT_FOUND
 
 
 def _finding(face: Face, sink: str, finding: Finding) -> None:
@@ -82,15 +94,17 @@ def _line(tally: Tally) -> dict[str, Any]:
     return facts | {"expected_hash": f"{tally.expected_hash:016x}", "found_hash": f"{tally.found_hash:016x}"}
 
 
-def _summary(face: Face, sink: str, verdict: Verdict, due: Due) -> None:
+def _summary(face: Face, sink: str, verdict: Verdict, expected: Expected) -> None:
     tallies = [tally for _key, tally in sorted(verdict.tallies.items())]
     names = ("expected", "found", "missing", "doubled", "altered", "beyond")
     totals = {name: sum(getattr(tally, name) for tally in tallies) for name in names}
-    rest = {"waiting": due.waiting, "dead": due.dead, "unspeakable": verdict.unspeakable}
+    rest = {"waiting": expected.waiting, "dead": expected.dead, "unspeakable": verdict.unspeakable}
+    rest |= {"before": expected.before, **expected.unseen}
+    sound = verdict.sound and not any(expected.unseen.values())
     if face.json:
         for tally in tallies:
             face.emit({"sink": sink, "series": _line(tally)})
-        face.emit({"sink": sink, "sound": verdict.sound, **totals, **rest, "unreadable": due.shelf.unreadable})
+        face.emit({"sink": sink, "sound": sound, **totals, **rest})
     else:
         rows = [
             [f"{t.key.device}/{t.key.stream}", *(f"{getattr(t, name)}" for name in names), f"{t.found_hash:016x}"]
@@ -101,13 +115,31 @@ def _summary(face: Face, sink: str, verdict: Verdict, due: Due) -> None:
         words = ", ".join(f"{count} {name}" for name, count in (totals | rest).items() if count)
         face.data(f"{sink}: {words or 'nothing to compare'}")
     if not verdict.sound:
-        times = _span(due)
+        times = _span(expected)
         args = {"sink": sink, **{name: f"{totals[name]}" for name in ("missing", "doubled", "altered")}, **times}
         face.faults([Fault("CG-AUD-04", args)])
 
 
-def _span(due: Due) -> dict[str, str]:
+def _told_unseen(face: Face, sink: str, expected: Expected) -> bool:
+    """Say what could not be compared, and from when on everything can be; whether there was nothing of the kind."""
+    from gateway.audit.seen import time_after
     from gateway.clock import rfc3339
 
-    end_ms = due.end_ms if due.end_ms < desk.FOREVER_MS else due.latest_ms + 1
-    return {"start": rfc3339(max(due.first_ms, due.earliest_ms)), "end": rfc3339(end_ms)}
+    unseen = {name: count for name, count in expected.unseen.items() if count}
+    if not unseen:
+        if expected.before and not face.json:
+            words = f"the journal begins behind {expected.before} positions, which it has let go of: not compared"
+            face.talk(face.pick(f"{sink}: {words}", f"{sink}: เจอร์นัลปล่อยไปแล้ว {expected.before} ตำแหน่ง ไม่ได้เปรียบเทียบ"))
+        return True
+    from_ms = time_after(expected.shelf.journal, expected.upto, upto_ms=expected.latest_ms)
+    whole = "" if from_ms is None else f"citygate journal verify {sink} --from {rfc3339(from_ms)}"
+    args = {"sink": sink, **{name: f"{count}" for name, count in expected.unseen.items()}}
+    face.faults([Fault("CG-AUD-07", args, do=whole)])
+    return False
+
+
+def _span(expected: Expected) -> dict[str, str]:
+    from gateway.clock import rfc3339
+
+    end_ms = expected.end_ms if expected.end_ms < desk.FOREVER_MS else expected.latest_ms + 1
+    return {"start": rfc3339(max(expected.first_ms, expected.earliest_ms)), "end": rfc3339(end_ms)}

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 @click.option(
     "--history-secret-file", type=click.Path(path_type=Path), help="user:password (v1) or the token (v2), 0600."
 )
+@click.option("--history-ca", type=click.Path(path_type=Path), help="CA that signed its certificate.")
 @click.option("--outline", type=click.Path(path_type=Path), help="The city's outline for the map, GeoJSON.")
 @click.option("--grafana", default="", metavar="URL", help="The city's Grafana, for links to its dashboards.")
 @click.option("--bind", default="127.0.0.1:8080", show_default=True, metavar="ADDRESS:PORT", help="Where to listen.")
@@ -67,7 +68,7 @@ def _serve(face: Face, given: Mapping[str, Any]) -> int:
     face.talk(f"{'https' if listen.certificate else 'http'}://{shown}:{listen.port}")
     try:
         asyncio.run(serve(source, listen))
-    except SystemExit:  # uvicorn ends so where the address is taken
+    except OSError:  # the address is taken, or not ours
         return _refuse(face, "CG-WEB-03", str(given["bind"]), exit_code=69)
     except KeyboardInterrupt:
         pass
@@ -125,9 +126,9 @@ def _source(face: Face, given: Mapping[str, Any]) -> Source:
         return live
     from gateway.web.database import Database, FromDatabase
 
-    url, api, name = given["database_url"], given["history_api"], given["history_name"]
-    secret = given["history_secret_file"]
-    return FromDatabase(live, Database.of(url, api=api, name=name, org=given["history_org"], secret_file=secret))
+    facts = {key: given[f"history_{key}"] for key in ("api", "name", "org")}
+    files = {"secret_file": given["history_secret_file"], "ca_file": given["history_ca"]}
+    return FromDatabase(live, Database.of(given["database_url"], **facts, **files))
 
 
 def _live(face: Face, given: Mapping[str, Any]) -> Source:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from gateway.catalogue.fault import EXIT_FOUND, Fault
+from gateway.cli.again import again
 from gateway.cli.face import Face
 from gateway.cli.loan import borrowed
 from gateway.cli.target import Target, target
@@ -176,14 +177,14 @@ def _say_end(face: Face, wire: Target, found: Sequence[Found], faults: Sequence[
         face.emit({"schema": 1, "type": "summary", "wire": wire.name, "found": len(found), "faults": len(faults)})
         return
     for one in found:
-        face.data(f"{face.pick('next', 'ต่อไป')}: {add_command(wire, one)}")
+        face.data(f"{face.pick('next', 'ต่อไป')}: {again(face, add_words(wire, one))}")
 
 
-def add_command(wire: Target, one: Found) -> str:
-    """The command that adds a found unit to the config."""
+def add_words(wire: Target, one: Found) -> str:
+    """The words behind `citygate` that add a found unit to the config."""
     profile = f" --profile {one.names[0].profile}" if one.names else " --profile NAME"
     framing = " --framing rtu" if wire.framing == "rtu" and wire.host and not wire.bus else ""
-    return f"citygate add {wire.bus or wire.name}/{one.unit}{profile}" + _line_of(wire, one.line) + framing
+    return f"add {wire.bus or wire.name}/{one.unit}{profile}" + _line_of(wire, one.line) + framing
 
 
 def _line_of(wire: Target, found: LineSettings | None) -> str:

@@ -67,7 +67,7 @@ def lines(face: Face) -> Generator[dict[str, Any]]:
         except OSError as error:
             raise absent(where, error) from None
         finally:
-            runner.run(stream.aclose())  # type: ignore[attr-defined]
+            runner.run(stream.aclose())  # type: ignore[attr-defined]  # it is a generator
 
 
 async def _next(stream: Any) -> dict[str, Any] | None:

@@ -13,7 +13,7 @@ from gateway.cli.face import Face
 
 SHOWN: Final = 3
 _LEVEL_COLOUR: Final = {1: "yellow", 2: "red", 3: "red"}
-_STATE_COLOUR: Final = {"ok": "green", "up": "green", "live": "green", "failed": "red", "silent": "red", "down": "red"}
+_STATE_COLOUR: Final = {"ok": "green", "up": "green", "failed": "red", "silent": "red", "down": "red"}
 
 
 @click.command("status")
@@ -49,16 +49,23 @@ def show(face: Face, snapshot: Mapping[str, Any]) -> None:
     for title, key in ((face.pick("bus", "บัส"), "buses"), (face.pick("sink", "ปลายทาง"), "sinks")):
         if snapshot.get(key):
             face.data()
-            rows_ = [
-                (id_, _state(face, str(facts.get("state", ""))), _rest(facts)) for id_, facts in snapshot[key].items()
-            ]
+            rows_ = [(id_, _standing(face, facts), _rest(facts)) for id_, facts in snapshot[key].items()]
             face.table(rows_, head=(title, face.pick("state", "สถานะ"), ""))
+    _windows(face, snapshot.get("windows") or {})
     if snapshot.get("alarms"):
         face.data()
         head = face.pick("alarm|level|since|", "สัญญาณเตือน|ระดับ|นาน|").split("|")
         face.table(list(_alarms(face, snapshot)), head=head, right=(1, 2))
     face.data()
     face.data(f"{face.pick('next', 'ต่อไป')}: {_next(snapshot)}")
+
+
+def _windows(face: Face, facts: Mapping[str, int]) -> None:
+    """What stands in no window since the start, where there is any."""
+    if any(facts.values()):
+        told = "  ".join(f"{key} {count}" for key, count in facts.items() if count)
+        face.data()
+        face.data(f"{face.pick('in no window', 'ไม่อยู่ในช่วงเวลาใด')}  {told}")
 
 
 def _alarms(face: Face, snapshot: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
@@ -79,6 +86,12 @@ def _state(face: Face, state: str) -> str:
     return face.paint(state, _STATE_COLOUR[state]) if state in _STATE_COLOUR else state
 
 
+def _standing(face: Face, facts: Mapping[str, Any]) -> str:
+    """The state of a bus or sink; yellow where it works, but not as it should."""
+    state = str(facts.get("state", ""))
+    return face.paint(state, "yellow") if state == "up" and _warned(facts) else _state(face, state)
+
+
 def _rest(facts: Mapping[str, Any]) -> str:
     told = [
         f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}"
@@ -92,13 +105,25 @@ def _troubles(snapshot: Mapping[str, Any]) -> list[str]:
     bad = [id_ for id_, facts in snapshot["devices"].items() if facts["state"] in {"failed", "silent"}]
     bad += [id_ for id_, facts in snapshot["buses"].items() if facts.get("state") == "down"]
     bad += [alarm["id"] for alarm in snapshot.get("alarms", ()) if alarm["level"] > 1]
-    return bad + [id_ for id_, facts in snapshot["sinks"].items() if facts.get("state") == "down"]
+    return bad + [id_ for id_, facts in snapshot["sinks"].items() if facts.get("state") == "down" or _warned(facts)]
+
+
+def _warned(facts: Mapping[str, Any]) -> bool:
+    return bool(facts.get("warning") or _letters(facts))
+
+
+def _letters(facts: Mapping[str, Any]) -> int:
+    """Dead letters of a sink that nobody has sent again yet."""
+    count: int = facts.get("letters", facts.get("dead", 0))
+    return count
 
 
 def _next(snapshot: Mapping[str, Any]) -> str:
     for id_, facts in snapshot["devices"].items():
         if facts["state"] in {"failed", "silent"}:
             return f"citygate read {id_}"
+    if any(map(_letters, snapshot["sinks"].values())):
+        return "citygate journal dead list"
     return "citygate doctor" if _troubles(snapshot) else "citygate watch"
 
 

@@ -149,7 +149,7 @@ def read(path: Path, faults: list[Fault]) -> Source | None:
         with path.open("rb") as stream:
             raw = stream.read(SIZE_CAP_BYTES + 1)
         if len(raw) > SIZE_CAP_BYTES:
-            raise OSError(0, f"larger than {SIZE_CAP_BYTES} bytes")  # noqa: TRY301
+            raise OSError(0, f"larger than {SIZE_CAP_BYTES} bytes")  # noqa: TRY301 - as above
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1

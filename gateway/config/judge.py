@@ -50,7 +50,7 @@ def site(bench: Bench) -> None:
     duration(bench, ("clock", "max_wait"), text=bench.config.clock.max_wait, within_s=(1, 30 * 86400))
     _journal(bench)
     if bench.config.clock.trust in UNBUILT_TRUST:
-        bench.draft.add("CG-CFG-66", ("clock", "trust"), value=bench.config.clock.trust, warning=True)
+        bench.draft.add("CG-CFG-66", ("clock", "trust"), value=bench.config.clock.trust)
     seen: list[str] = []
     for index, length in enumerate(bench.config.windows.lengths):
         path = ("windows", "lengths", str(index))

@@ -42,7 +42,8 @@ class Loaded:
 
     Attributes:
         config: the tree with effective values: what was left out and follows from the profile or the city is
-            filled in (a bus's `line` and TCP `port`, a polled device's `every`, `timezone`, default streams).
+            filled in (a bus's `line` and TCP `port`, a polled device's `every`, `timezone`, default streams);
+            a sink's relative `path` stands in `state_dir`.
         profiles: per device id, its profile.
         origins: dotted key ("sink.city.urls") -> "file:line" for every key that was written.
         warnings: faults that do not keep the gateway from running.
@@ -169,6 +170,8 @@ def _device(device: Device, profile: Profile | None) -> Device:
 
 
 def _sink(bench: Bench, name: str, sink: Sink) -> Sink:
+    if sink.path is not None:
+        sink = msgspec.structs.replace(sink, path=str(Path(bench.config.gateway.state_dir) / sink.path))
     if "streams" in bench.draft.data["sink"][name]:
         return sink
     made = (*bench.config.windows.lengths, "event")

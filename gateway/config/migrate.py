@@ -52,8 +52,8 @@ def _renamed(text: str, renames: Sequence[tuple[str, str, str]]) -> str:
     for line in text.splitlines(keepends=True):
         head = _TABLE.match(line)
         table = head[1] if head else table
+        out.append(line)
         for pattern, old, new in renames:
             if not head and re.fullmatch(pattern, table):
-                line = re.sub(rf"^(\s*){re.escape(old)}(\s*=)", rf"\g<1>{new}\g<2>", line)  # noqa: PLW2901
-        out.append(line)
+                out[-1] = re.sub(rf"^(\s*){re.escape(old)}(\s*=)", rf"\g<1>{new}\g<2>", out[-1])
     return "".join(out)

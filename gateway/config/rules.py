@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import date
 from fnmatch import fnmatchcase
 from itertools import pairwise
@@ -15,6 +15,7 @@ from gateway.config import locate
 from gateway.config.judge import Bench, duration, names
 from gateway.config.options import names as option_names
 from gateway.config.outlets import series_ids
+from gateway.config.patterns import chosen
 from gateway.config.shape import nearest
 from gateway.config.tree import Alarm, Calibration, Device
 
@@ -140,7 +141,7 @@ def _watched(bench: Bench, path: locate.Path, alarm: Alarm, *, needs: bool) -> N
             args = {"key": "devices", "value": item}
             bench.draft.add("CG-CFG-34", (*path, "devices", str(index)), **args, nearest=nearest(word, known))
             return
-    here = {name: _points(profile) for name, profile in _chosen(bench, alarm).items()}
+    here = {name: _points(profile) for name, profile in _profiles(bench, alarm).items()}
     points = {point for kinds in here.values() for point in kinds}
     if alarm.point is not None and here and alarm.point not in points:
         args = {"point": alarm.point, "table": f"[alarm.{path[1]}]"}
@@ -153,20 +154,10 @@ def _pattern(figure: str) -> str:
     return re.sub(r"\{[a-z]+\}", "*", figure)
 
 
-def _chosen(bench: Bench, alarm: Alarm) -> Mapping[str, Profile]:
+def _profiles(bench: Bench, alarm: Alarm) -> Mapping[str, Profile]:
     devices = bench.config.device
     return {
         name: profile
         for name, profile in bench.profiles.items()
-        if any(picked(one, alarm.devices) for one in series_ids({name: devices[name]}))
+        if any(chosen(one, alarm.devices) for one in series_ids({name: devices[name]}))
     }
-
-
-def picked(name: str, patterns: Iterable[str]) -> bool:
-    """Whether patterns choose `name`: the last one that fits decides; "!" in front refuses."""
-    found = False
-    for pattern in patterns:
-        refuse = pattern.startswith("!")
-        if fnmatchcase(name, pattern[refuse:]):
-            found = not refuse
-    return found

@@ -55,7 +55,7 @@ def replay(loaded: Loaded, journal: Journal, *, devices: Mapping[str, Any], hour
     judge = judged(items, zone=zone, warmup=False)
     pipeline.fit(series, judge=judge, windows=Windows(series, LENGTHS, zone=zone), attach=figures.attach)
     counted = virtual_time.run(_days(pipeline, clock, items=items, devices=devices, steps=hours * 3600 // STEP_S))
-    pipeline.mark_numbers()
+    pipeline.set_marks()
     return counted
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from typing import Any, Final
 from gateway.archive import open_archive
 from gateway.codec import RAW, Codec
 from gateway.config.load import Loaded, load
+from gateway.demo import leash
 from gateway.demo.platform import Platform
 from gateway.demo.servers import LIVE_PORT, Child, start_broker, start_city, start_daemon, start_database, start_live
 from gateway.demo.site import Database, gateway_toml
@@ -57,11 +59,13 @@ class City:
         self.children: dict[str, Child] = {}
         self.database: Database | None = None
         self.platform: Platform | None = None
+        self._leash: subprocess.Popen[bytes] | None = None
 
     def prepare(self) -> Loaded:
         """Start devices, broker and database; write the config that a site would have."""
         (self.folder / "etc").mkdir(parents=True, exist_ok=True)
         (self.folder / "state").mkdir(exist_ok=True)
+        self._leash = leash.hold()
         with ThreadPoolExecutor(3) as pool:  # each is mostly waiting for a child: together they take as long as one
             jobs = [pool.submit(start, self.folder) for start in (self._city, self._broker, self._database)]
         ready, url, _ = (job.result() for job in jobs)
@@ -145,6 +149,9 @@ class City:
         for name in ("live", "daemon", "city", "broker", "database"):
             if name in self.children:
                 self.children.pop(name).stop()
+        if self._leash is not None:
+            leash.let_go(self._leash)
+            self._leash = None
 
     def committed(self) -> dict[str, int]:
         """Raw records of this run that are in the journal, by device. The daemon must have ended."""

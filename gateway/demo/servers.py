@@ -15,10 +15,12 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any, Final
 
+from gateway.demo import leash
 from gateway.demo.site import Database
 
 READY_S: Final = 20.0
@@ -82,6 +84,7 @@ def start(name: str, command: list[str], *, folder: Path, stdin: int | None = No
             stdout=sink if stdout is None else stdout,
             stderr=sink,
             cwd=folder,
+            env=leash.environment(),
             start_new_session=True,
         )
     return Child(name, process, log)
@@ -211,7 +214,7 @@ def start_live(folder: Path, config: Path) -> tuple[Child, str] | None:
         command = [sys.executable, "-m", "gateway", "--config", str(config), "live", "--bind", f"127.0.0.1:{port}"]
         child = start("live", command, folder=folder)
         try:
-            wait_until(child, lambda port=port: answers(port))  # type: ignore[misc]
+            wait_until(child, partial(answers, port))
         except DemoFailed:
             if not ports:  # somebody took 8080 between our look and its start
                 raise

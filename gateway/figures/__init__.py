@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, Protocol
 
-from gateway.figures.air import Air
+from gateway.figures.air import MASSES, Air
 from gateway.figures.energy import Energy
 from gateway.figures.look import Look
 from gateway.figures.particles import Particles
@@ -50,7 +50,7 @@ def _fields(series: Series, options: Mapping[str, float]) -> tuple[_Field, ...]:
     look = Look(series)
     names = {point.name for point in series.points}
     fields: list[_Field] = []
-    if names & {"pm2_5", "pm10", "o3", "no2", "so2", "co", "no2_mass"}:
+    if names & {"pm2_5", "pm10", "o3", "no2", "so2", "co", *MASSES}:
         fields += [Air(look, options), Particles(look, options)]
     if series.kind == "energy":
         fields += [Energy(look, options), Supply(look, options)]

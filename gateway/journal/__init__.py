@@ -97,10 +97,18 @@ class Journal(Protocol):
     async def commit(self) -> None:
         """One write and one fdatasync, off the event loop, for everything appended and marked so far."""
 
-    def read(self, start: int, *, limit_bytes: int, between: tuple[int, int] | None = None) -> list[Entry]:
+    def read(
+        self,
+        start: int,
+        *,
+        limit_bytes: int,
+        between: tuple[int, int] | None = None,
+        kinds: frozenset[int] | None = None,
+    ) -> list[Entry]:
         """Entries from `start` on (or from `first` if that was dropped), committed or not, up to `limit_bytes`.
 
-        With `between`, what is known to lie outside that range of opaque numbers (times) may be left out.
+        With `between`, what is known to lie outside that range of opaque numbers (times) may be left out; with `kinds`,
+        what is known to hold none of these.
         """
 
     def seek(self, stamp: int) -> int:
@@ -109,7 +117,7 @@ class Journal(Protocol):
     def thin(self, level: int, importance: Callable[[Entry], int]) -> tuple[Entry, ...] | None:
         """Of the oldest segment not thinned so far, let go of entries with an importance below `level`; what went.
 
-        None where there is no such segment. Blocking, in any thread.
+        None where there is no such segment. Blocking, in any thread. Raises NotYet where it is too early.
         """
 
     def drop_oldest(self) -> tuple[Entry, ...]:

@@ -62,6 +62,10 @@ class CommitFailed(JournalError):
         self.waiting, self.causes = waiting, causes
 
 
+class NotYet(JournalError):
+    """Nothing could be let go of now: after the next commit it may, or once the disk takes a file again."""
+
+
 class FutureFormat(JournalError):
     """A segment was written by a newer version; nothing was touched.
 
@@ -69,8 +73,9 @@ class FutureFormat(JournalError):
         segment: file name.
         version: its format version.
         known: the newest version that is known here.
+        uuid: of the journal that it belongs to.
     """
 
-    def __init__(self, segment: str, *, version: int, known: int) -> None:
+    def __init__(self, segment: str, *, version: int, known: int, uuid: bytes) -> None:
         super().__init__(f"{segment} has format {version}, this version reads up to {known}")
-        self.segment, self.version, self.known = segment, version, known
+        self.segment, self.version, self.known, self.uuid = segment, version, known, uuid

@@ -31,7 +31,7 @@ from gateway.journal.memory import Memory, fit
 from gateway.journal.repair import take_stock
 from gateway.journal.rewrite import Importance
 from gateway.journal.sealed import Range, Sealer
-from gateway.journal.segment import encode_commit
+from gateway.journal.segment import Segment, encode_commit
 from gateway.journal.shelf import Shelf
 from gateway.journal.store import Store
 
@@ -145,6 +145,11 @@ class Log:
         return self._store.cap_bytes
 
     @property
+    def segments(self) -> tuple[Segment, ...]:
+        """The files that it reads, by age."""
+        return self._store.segments
+
+    @property
     def full(self) -> bool:
         """The cap allows no further segment: call `drop_oldest` before the present one is full."""
         return self._store.full
@@ -170,14 +175,17 @@ class Log:
                     raise CommitFailed(self.next - self.committed, tuple(causes))
             self._executor.submit(self._store.prepare)
 
-    def read(self, start: int, *, limit_bytes: int, between: Range | None = None) -> list[Entry]:
+    def read(
+        self, start: int, *, limit_bytes: int, between: Range | None = None, kinds: frozenset[int] | None = None
+    ) -> list[Entry]:
         """Entries from `start` on (or from `first`), committed or not, until their payloads reach `limit_bytes`.
 
         At least one, where there is one. Each segment entered at its beginning gives its preamble first, under the
         position of the entry that follows it; positions of other entries rise. New damage met is added to `damages`.
-        With `between`, blocks of sealed segments may be left out whose range (`Sealer.span`) does not touch it.
+        With `between`, blocks of sealed segments may be left out whose range (`Sealer.span`) does not touch it; with
+        `kinds`, those that hold none of these.
         """
-        return self._shelf.read(start, limit_bytes=limit_bytes, between=between)
+        return self._shelf.read(start, limit_bytes=limit_bytes, between=between, kinds=kinds)
 
     def seek(self, stamp: int) -> int:
         """A position below which nothing was appended at or after `stamp`, to within a segment."""
@@ -202,7 +210,8 @@ class Log:
     def thin(self, level: int, importance: Importance) -> tuple[Entry, ...] | None:
         """Of the oldest segment that was not yet thinned so far, let go of entries with an importance below `level`.
 
-        Returns what went; None where no segment is left to thin so far (or none can be: damage, a full disk).
+        Returns what went; None where no segment is left to thin so far (or none can be: damage).
+        Raises NotYet where the disk is full, or the next commit must come first.
         """
         return self._shelf.thin(level, importance)
 
@@ -213,6 +222,10 @@ class Log:
     async def seal(self) -> bool:
         """Write the oldest segment that is not sealed yet anew, off the event loop; whether there was one."""
         return await asyncio.to_thread(self._shelf.seal_next)
+
+    def renew_with(self, look: Callable[[], Log]) -> None:
+        """For a journal opened only to look: how to find its files again after their owner moved them."""
+        self._store.look_again = lambda: look().segments
 
     async def close(self) -> None:
         """Commit and release the lock. The lock goes also where the commit fails; then CommitFailed is raised."""

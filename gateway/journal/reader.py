@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from typing import Final
 
 from gateway.journal import Damage, Entry
 from gateway.journal.disk import Disk
-from gateway.journal.sealed import Range, Sealer, entries_of, expanded, range_of, span_of
+from gateway.journal.sealed import Range, Sealer, entries_of, expanded, may_hold, range_of, span_of
 from gateway.journal.segment import BLOCK, ENTRY, HEADER_BYTES, HOLE, PREAMBLE, TORN, Found, Segment
 
 CHUNK_BYTES: Final = 64 * 1024
@@ -15,14 +16,22 @@ BLOCK_BYTES: Final = 4096
 HINTS: Final = 32  # readers that can go on without a search
 BLOCKS: Final = 3  # unsealed blocks kept, for readers in small steps
 
+REFUSALS: Final = frozenset({errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+"""What says nothing of the file: no permission (a restored copy belongs to root), no descriptor or memory left."""
+
 
 def load(disk: Disk, segment: Segment, *, offset: int, size: int) -> bytes:
-    """Bytes of a segment's file; a block that the disk cannot read stands as zeros. Raises FileNotFoundError."""
+    """Bytes of a segment's file; a block that the disk cannot read stands as zeros.
+
+    Raises FileNotFoundError, and any OSError of `REFUSALS`: then nobody has looked at the bytes.
+    """
     try:
         return disk.read(segment.name, offset=offset, size=size)
     except FileNotFoundError:
         raise
-    except OSError:
+    except OSError as refusal:
+        if refusal.errno in REFUSALS:
+            raise
         blocks, at, end = [], offset, offset + size
         while at < end:
             want = min(BLOCK_BYTES - at % BLOCK_BYTES, end - at)
@@ -30,7 +39,9 @@ def load(disk: Disk, segment: Segment, *, offset: int, size: int) -> bytes:
                 blocks.append(disk.read(segment.name, offset=at, size=want))
             except FileNotFoundError:
                 raise
-            except OSError:
+            except OSError as refusal:
+                if refusal.errno in REFUSALS:
+                    raise
                 blocks.append(bytes(want))
             at += want
         return b"".join(blocks)
@@ -46,19 +57,26 @@ class Reader:
         self._blocks: dict[tuple[str, int], list[Entry]] = {}  # (file, offset) -> what a block held
 
     def read(
-        self, segment: Segment, start: int, *, before: int, room: int, between: Range | None = None
+        self,
+        segment: Segment,
+        start: int,
+        *,
+        before: int,
+        room: int,
+        between: Range | None = None,
+        kinds: frozenset[int] | None = None,
     ) -> tuple[list[Entry], int, list[Damage]]:
         """Entries [start, before) of one segment, until their payloads reach `room` bytes (at least one entry).
 
         Returns them, the position to go on from, and the damage met on the way. The segment's preamble comes first
-        where `start` is the segment's first position; it carries that position. `between`: see `Log.read`.
+        where `start` is the segment's first position; it carries that position. `between`, `kinds`: see `Log.read`.
         """
         if segment.first >= before:
             return [], max(start, before), []
         out, walk = [], _Walk(segment, before)
         solid, room = False, max(room, 1)
         found_all = self._records(segment, self._begin(segment, start, walk), room=room)
-        for found in self._unsealed(segment, found_all, start=start, between=between):
+        for found in self._unsealed(segment, found_all, start=start, between=between, kinds=kinds):
             if found.role == PREAMBLE and start <= segment.first:
                 out.append(Entry(segment.first, found.kind, found.payload))
             if not walk.step(found):
@@ -94,11 +112,20 @@ class Reader:
         return out
 
     def _unsealed(
-        self, segment: Segment, records: Iterator[Found], *, start: int, between: Range | None
+        self,
+        segment: Segment,
+        records: Iterator[Found],
+        *,
+        start: int,
+        between: Range | None,
+        kinds: frozenset[int] | None = None,
     ) -> Iterator[Found]:
         """The records; a block that holds something wanted is followed by its entries, or is a hole where it cannot."""
         for found in records:
             if found.role != BLOCK or found.position + span_of(found) <= start or not _overlap(found, between):
+                yield found
+                continue
+            if kinds is not None and not may_hold(found, kinds, sealer=self._sealer):
                 yield found
                 continue
             try:

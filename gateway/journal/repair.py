@@ -19,7 +19,8 @@ from typing import Final
 from gateway.journal import Damage
 from gateway.journal.checksum import KINDS
 from gateway.journal.disk import Disk, File
-from gateway.journal.reader import damage, load
+from gateway.journal.errors import FutureFormat
+from gateway.journal.reader import REFUSALS, damage, load
 from gateway.journal.sealed import span_of
 from gateway.journal.segment import (
     BASE,
@@ -77,10 +78,19 @@ class _Tail:
 
 
 def take_stock(disk: Disk, *, fresh_uuid: Callable[[], bytes]) -> Opened:
-    """Everything that a log needs to go on. Raises FutureFormat before anything is touched, OSError for the folder."""
-    names = disk.names()
-    heads = {name: _head(disk, name) for name in names if is_segment(name)}
-    uuid = _own_uuid(disk, names, heads=heads) or fresh_uuid()
+    """Everything that a log needs to go on.
+
+    Raises (before anything is touched):
+        FutureFormat: a newer version wrote here; a stray segment of another journal is only set aside.
+        OSError: of the folder, or one of `REFUSALS`: what cannot be looked at is not taken for damaged.
+    """
+    names, newer = disk.names(), list[FutureFormat]()
+    heads = {name: _head(disk, name, newer=newer) for name in names if is_segment(name)}
+    own = _own_uuid(disk, names, heads=heads)
+    for future in newer:
+        if own is None or future.uuid == own:
+            raise future
+    uuid = own or fresh_uuid()
     generations = [generation_of(name) or 0 for name in names] + [s.generation for s in heads.values() if s]
     free = [name for name in names if name.endswith(".free")]
     opened = Opened(uuid, [], free, [], max(generations, default=0))
@@ -101,11 +111,15 @@ def write_identity(disk: Disk, uuid: bytes) -> None:
     disk.sync_folder()
 
 
-def _head(disk: Disk, name: str) -> Segment | None:
+def _head(disk: Disk, name: str, *, newer: list[FutureFormat]) -> Segment | None:
     try:
         return parse_header(name, disk.read(name, offset=0, size=HEADER_BYTES))
-    except OSError:
-        return None
+    except FutureFormat as future:
+        newer.append(future)
+    except OSError as refusal:
+        if refusal.errno in REFUSALS:
+            raise
+    return None
 
 
 def _own_uuid(disk: Disk, names: list[str], *, heads: dict[str, Segment | None]) -> bytes | None:

@@ -38,6 +38,9 @@ class Sealer(Protocol):
     def unseal(self, blob: bytes) -> Sequence[Item]:
         """The same entries, byte for byte. Raises ValueError for a blob that it did not make."""
 
+    def kinds(self, blob: bytes) -> frozenset[int]:
+        """Of the entries in it, without making them. Raises ValueError for a blob that it did not make."""
+
     def span(self, items: Sequence[Item]) -> Range:
         """Lowest and highest opaque number (time) of what the entries tell of; low > high where of none."""
 
@@ -76,6 +79,14 @@ def range_of(found: Found) -> Range:
     """The opaque range of a BLOCK record."""
     low, high, *_ = _BLOCK.unpack_from(found.payload) if len(found.payload) >= _BLOCK.size else (0, -1)
     return low, high
+
+
+def may_hold(found: Found, kinds: frozenset[int], *, sealer: Sealer | None) -> bool:
+    """Whether a BLOCK record holds an entry of these kinds; true where nobody can say."""
+    try:
+        return sealer is None or bool(kinds & sealer.kinds(decode_block(found).blob))
+    except ValueError:
+        return True
 
 
 def entries_of(found: Found, sealer: Sealer | None) -> list[Entry]:

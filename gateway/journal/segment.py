@@ -13,6 +13,7 @@ nothing is lost.
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -25,6 +26,7 @@ from gateway.journal.errors import FutureFormat
 
 FORMAT: Final = 2  # 1: no sealed segments
 MAGIC: Final = b"CGJRNL\r\n"
+_GENERATION: Final = re.compile("[0-7][0-9a-f]{15}")  # the next one must fit into the header's 8 bytes too
 _HEADER: Final = struct.Struct("<8sHBB16sQQqI4x")  # the second B: level
 _U32: Final = struct.Struct("<I")
 HEADER_BYTES: Final = _HEADER.size + _U32.size
@@ -153,18 +155,16 @@ def level_of(name: str) -> int:
 def generation_of(name: str) -> int | None:
     """Generation that a name tells, or None for a foreign name."""
     stem, _, suffix = name.partition(".")
-    if len(stem) != 16 or not (suffix == "free" or is_segment("." + suffix)):
+    if not _GENERATION.fullmatch(stem) or not (suffix == "free" or is_segment("." + suffix)):
         return None
-    try:
-        return int(stem, 16)
-    except ValueError:
-        return None
+    return int(stem, 16)
 
 
 def parse_header(name: str, data: bytes) -> Segment | None:
     """The segment that a file's first 64 bytes tell of, or None where they are damaged.
 
-    Raises FutureFormat for an intact header of a newer format.
+    Raises FutureFormat for an intact header of a newer format; magic, version and uuid stand where they do now in all
+    formats to come.
     """
     if len(data) < HEADER_BYTES or data[:8] != MAGIC:
         return None
@@ -172,7 +172,7 @@ def parse_header(name: str, data: bytes) -> Segment | None:
         return None
     _, version, checksum, level, uuid, generation, first, created, size_bytes = _HEADER.unpack_from(data)
     if version > FORMAT:
-        raise FutureFormat(name, version=version, known=FORMAT)
+        raise FutureFormat(name, version=version, known=FORMAT, uuid=uuid)
     if checksum not in KINDS:
         return None
     return Segment(name, uuid, generation, first, created, size_bytes, checksum, level=level)

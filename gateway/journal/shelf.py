@@ -12,6 +12,7 @@ from typing import Final
 
 from gateway.journal import Damage, Entry, Oldest
 from gateway.journal.disk import Disk
+from gateway.journal.errors import NotYet
 from gateway.journal.memory import Memory
 from gateway.journal.reader import Reader
 from gateway.journal.rewrite import WHOLE, Importance, rewrite
@@ -39,7 +40,7 @@ class Shelf:
         committed, segments = self._memory.committed, self._store.segments  # in this order: a commit may come between
         return segments[0].first if segments else committed
 
-    def read(self, start: int, *, limit_bytes: int, between: Range | None) -> list[Entry]:
+    def read(self, start: int, *, limit_bytes: int, between: Range | None, kinds: frozenset[int] | None) -> list[Entry]:
         """See Log.read."""
         out: list[Entry] = []
         position, room = start, max(limit_bytes, 1)
@@ -50,19 +51,32 @@ class Shelf:
             if position >= end or not segments:
                 return out + entries
             segment, before = _holder(segments, position, before=end)
-            entries, position = self._read_segment(segment, position, before=before, room=room, between=between)
+            entries, position = self._read_segment(
+                segment, position, before=before, room=room, between=between, kinds=kinds
+            )
             out += entries
             room -= sum(len(entry.payload) for entry in entries)
         return out
 
     def _read_segment(
-        self, segment: Segment, start: int, *, before: int, room: int, between: Range | None = None
+        self,
+        segment: Segment,
+        start: int,
+        *,
+        before: int,
+        room: int,
+        between: Range | None = None,
+        kinds: frozenset[int] | None = None,
     ) -> tuple[list[Entry], int]:
         try:
-            entries, position, damages = self._reader.read(segment, start, before=before, room=room, between=between)
+            entries, position, damages = self._reader.read(
+                segment, start, before=before, room=room, between=between, kinds=kinds
+            )
         except FileNotFoundError:
             entries, position = [], before
             damages = [Damage(segment.name, max(start, segment.first), before - 1, "file missing")]
+        if damages and self._store.moved(segment):
+            return [], start
         if not any(one is segment for one in self._store.segments):
             return [], start  # dropped or written anew meanwhile: what was met may be another life of the file
         with self._noting:
@@ -122,7 +136,10 @@ class Shelf:
 
     def seal_next(self) -> bool:
         """See Log.seal."""
-        return self._rewrite_first(WHOLE, _all_alike) is not None
+        try:
+            return self._rewrite_first(WHOLE, _all_alike) is not None
+        except NotYet:
+            return False
 
     def thin(self, level: int, importance: Importance) -> tuple[Entry, ...] | None:
         """See Log.thin."""
@@ -130,36 +147,42 @@ class Shelf:
         return None if gone is None else tuple(gone)
 
     def _rewrite_first(self, level: int, importance: Importance) -> list[Entry] | None:
-        """The oldest segment below a level brought to it; what went, or None where none can be."""
+        """The oldest segment below a level brought to it; what went, or None where none can be. Raises NotYet."""
         with self.writing:
             for segment, following in pairwise(self._store.segments):
                 if segment.level >= level or segment.generation in self._left_alone:
                     continue
                 if not self._store.is_free(file_name(segment.generation, level)):
-                    return None  # of the life before: it goes with the next commit
+                    raise NotYet("its name is still that of a file which leaves with the next commit")
                 if level > WHOLE and following.first > self._memory.first:
-                    return None  # readers would still find there what it lets go of
+                    raise NotYet("readers would still find in memory what it lets go of")
                 gone = self._rewrite(segment, following.first, level=level, importance=importance)
                 if gone is not None or segment.generation not in self._left_alone:
                     return gone
         return None
 
     def _rewrite(self, segment: Segment, end: int, *, level: int, importance: Importance) -> list[Entry] | None:
-        """What the segment no longer holds; None where it stays as it is."""
+        """What the segment no longer holds; None where it stays as it is.
+
+        A full disk gets the journal's spare files back before it may say no to a thinner file. Raises NotYet.
+        """
         if self._sealer is None:
             return None
-        try:
-            done = rewrite(
-                self._disk,
-                segment,
-                reader=self._reader,
-                end=end,
-                level=level,
-                importance=importance,
-                sealer=self._sealer,
-            )
-        except OSError:
-            return None  # the disk is full or sick: tried again later
+        while True:
+            try:
+                done = rewrite(
+                    self._disk,
+                    segment,
+                    reader=self._reader,
+                    end=end,
+                    level=level,
+                    importance=importance,
+                    sealer=self._sealer,
+                )
+                break
+            except OSError as refusal:
+                if level == WHOLE or not self._store.forgo_spare():
+                    raise NotYet(f"the disk does not take it: {refusal}") from None
         if done is None:
             self._left_alone |= {segment.generation}
             return None

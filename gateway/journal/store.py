@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from gateway.journal.disk import Disk, File
@@ -35,6 +35,7 @@ class Store:
         self._named = False
         self._mutex = threading.Lock()  # `drop` runs on the event loop, the rest in the commit's thread
         self.segments: tuple[Segment, ...] = tuple(opened.segments)
+        self.look_again: Callable[[], tuple[Segment, ...]] | None = None  # where another process owns the files
         if self.twins:
             self.release()
 
@@ -71,9 +72,8 @@ class Store:
         self._generation += 1
         self.give_up()
         if not self._named:
-            self._name_journal()
-        if not self._free:
-            self._make_spare()
+            with contextlib.suppress(OSError):  # it serves where every header is damaged; the next segment tries again
+                self._name_journal()
         self._file, self._base = self._recycle(segment), base
         with self._mutex:
             self.segments = (*self.segments, segment)
@@ -121,6 +121,16 @@ class Store:
     def is_free(self, name: str) -> bool:
         """Whether a new file may have this name: none that has yet to leave has it."""
         return all(segment.name != name for segment in self._leaving)
+
+    def moved(self, segment: Segment) -> bool:
+        """Whether the owner of these files has taken this one away; then `segments` are those that stand there now.
+
+        In the journal's own process never. Raises OSError where the folder cannot be read.
+        """
+        if self.look_again is None or segment.name in self._disk.names():
+            return False
+        self.segments = self.look_again()
+        return all(one.name != segment.name for one in self.segments)
 
     def _left(self, segment: Segment) -> None:
         with self._mutex:
@@ -180,6 +190,23 @@ class Store:
             write_identity(self._disk, self._uuid)
         self._named = True
 
+    def _spare(self) -> str:
+        while True:
+            with self._mutex:
+                if self._free:
+                    return self._free.pop()
+            self._make_spare()
+
+    def forgo_spare(self) -> bool:
+        """Give a spare file back to a disk that is full; whether there was one."""
+        with self._mutex:
+            spare = self._free.pop() if self._free else ""
+        if spare:
+            with contextlib.suppress(OSError):
+                self._disk.remove(spare)
+                self._disk.sync_folder()
+        return bool(spare)
+
     def _make_spare(self) -> None:
         """A new file of zeros. One that a crash left shorter is found by its size; what it holds is never trusted."""
         name = file_name(self._generation + 1).replace(".seg", ".free")
@@ -200,7 +227,7 @@ class Store:
 
     def _recycle(self, segment: Segment) -> File:
         """A spare file with a new header, synced, then under its new name, synced. One that fails is removed."""
-        spare = self._free.pop()
+        spare = self._spare()
         file = self._disk.open(spare)
         try:
             file.write(segment.header(), offset=0)

@@ -38,7 +38,10 @@ Settle: TypeAlias = Callable[[int, Fate, str], None]
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What sinks tell about where they stand. `devices`: configured names, locations, serials, lanes by series id."""
+    """What sinks tell about where they stand. `devices`: configured names, locations, serials, lanes by series id.
+
+    `series` and `devices` are those that the sink may tell of; `shared`: ids that another sink tells under its topics.
+    """
 
     city: str
     gateway: str
@@ -51,6 +54,7 @@ class Site:
     series: tuple[Series, ...]
     devices: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     streams: tuple[str, ...] = ()
+    shared: frozenset[str] = frozenset()
 
 
 class SinkDown(Exception):

@@ -9,9 +9,9 @@ import msgspec
 
 from drivers.points import Point
 from gateway.clock import rfc3339
+from gateway.config.patterns import chosen
 from gateway.reading import Series
 from gateway.sinks import Site
-from gateway.sinks.payload import chosen
 
 _ENCODE: Final = msgspec.json.Encoder().encode
 
@@ -39,6 +39,8 @@ def device_meta(site: Site, series: Series, *, points: Sequence[str] = ("*",)) -
         form["location"] = about["location"]
     form |= {"profile": series.profile, "profile_version": about.get("profile_version", 1)}
     form["serial"] = about.get("serial", "")
+    if about.get("personal"):
+        form["personal"] = True  # a city's open data leaves it out
     if series.part:
         word = "lane" if series.part.startswith("lane") else "channel"
         number = int("".join(c for c in series.part if c.isdigit()) or "0")
@@ -63,6 +65,18 @@ def _point(point: Point, limits: object) -> dict[str, Any]:
     return form | {"limits": limits}
 
 
-def health(report: Mapping[str, object]) -> bytes:
-    """The gateway's health as it was reported."""
-    return _ENCODE(dict(report))
+def health(site: Site, report: Mapping[str, object]) -> bytes:
+    """The gateway's health as it was reported, of the devices that the site tells of: here and at each bus."""
+    told = {each.id for each in site.series} | {each.device for each in site.series}
+    form = _of(told, report)
+    buses = report.get("buses")
+    if isinstance(buses, Mapping):
+        form["buses"] = {name: _of(told, bus) if isinstance(bus, Mapping) else bus for name, bus in buses.items()}
+    return _ENCODE(form)
+
+
+def _of(told: set[str], form: Mapping[str, object]) -> dict[str, object]:
+    devices = form.get("devices")
+    if not isinstance(devices, Mapping):
+        return dict(form)
+    return {**form, "devices": {ident: facts for ident, facts in devices.items() if ident in told}}

@@ -1,4 +1,9 @@
-"""File sink: records as JSON lines, line protocol or CSV, appended and synced before they count as delivered."""
+"""File sink: records as JSON lines, line protocol or CSV, appended and synced before they count as delivered.
+
+A line that was cut off (a full disk, a power cut) was never confirmed and comes again: it is taken away, for a number
+that was cut in the middle is a wrong number. Whole lines that were written but not confirmed (a kill before the sync
+has ended) stand twice then, with the same identity.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +25,7 @@ from gateway.sinks.table import HEADER, Table
 
 ROTATE_BYTES: Final = 64_000_000
 KEPT_FILES: Final = 8
+TAIL_BYTES: Final = 1 << 20  # no line of ours is nearly as long
 
 
 class FileSink:
@@ -42,7 +48,7 @@ class FileSink:
         self._down: SinkDown | None = SinkDown("not open", code="CG-SNK-02")
 
     async def open(self, settle: Settle) -> None:
-        """Open for appending; a torn last line is closed, so that it spoils no other."""
+        """Open for appending, behind the last whole line."""
         self._settle = settle
         await self._blocking(self._open)
         self._down = None
@@ -93,22 +99,45 @@ class FileSink:
             raise self._down from None
 
     def _open(self) -> None:
-        if self._fd >= 0:
-            os.close(self._fd)
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
         self._fd = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        whole = self._whole()
+        if whole < os.fstat(self._fd).st_size:
+            os.ftruncate(self._fd, whole)
+        if not whole and self._header:
+            self._put(self._header)
+
+    def _whole(self) -> int:
+        """Bytes up to the end of the last whole line."""
         size_bytes = os.fstat(self._fd).st_size
-        if not size_bytes and self._header:
-            os.write(self._fd, self._header)
-        if size_bytes and os.pread(self._fd, 1, size_bytes - 1) != b"\n":
-            os.write(self._fd, b"\n")
+        if not size_bytes:
+            return 0
+        start = max(0, size_bytes - TAIL_BYTES)
+        end = os.pread(self._fd, size_bytes - start, start).rfind(b"\n") + 1
+        if start and not end:
+            raise OSError(None, "its last line is too long to be one of ours")
+        return start + end
 
     def _append(self, data: bytes) -> None:
-        if os.fstat(self._fd).st_size + len(data) > self._rotate_bytes and os.fstat(self._fd).st_size:
+        size_bytes = os.fstat(self._fd).st_size
+        if size_bytes and size_bytes + len(data) > self._rotate_bytes:
             self._rotate()
+        self._put(data)
+
+    def _put(self, data: bytes) -> None:
+        """All of `data`, synced; or nothing of it, as far as the disk allows."""
+        size_bytes = os.fstat(self._fd).st_size
         view = memoryview(data)
-        while view:
-            view = view[os.write(self._fd, view) :]
-        os.fdatasync(self._fd)
+        try:
+            while view:
+                view = view[os.write(self._fd, view) :]
+            os.fdatasync(self._fd)
+        except OSError:
+            with suppress(OSError):
+                os.ftruncate(self._fd, size_bytes)
+            raise
 
     def _rotate(self) -> None:
         for number in range(KEPT_FILES - 1, -1, -1):

@@ -2,6 +2,9 @@
 
 400 and 422 may mean that one line of many is bad: the batch is halved until the bad ones stand alone; they become dead
 letters, all others are delivered. Sending a line again is harmless where the peer keys by identity and time.
+
+A peer that refuses everything (a proxy before it, a database that is gone) buries nothing: before a record is buried,
+the peer has to have taken something just now; else it is asked to take a canary, and is down if it does not.
 """
 
 from __future__ import annotations
@@ -18,12 +21,13 @@ from typing import Final, TypeVar
 from gateway.config import Sink as Options
 from gateway.sinks import UNFIT, Fate, Parcel, Settle, SinkDown, Site
 from gateway.sinks.credentials import Credentials, Files, read
-from gateway.sinks.http_write import Answer, Poster
+from gateway.sinks.http_write import WHOLE_S, Answer, Poster
 from gateway.sinks.renewal import SECRET_FILES, TLS_FILES, Stamp, renewed, stamp
 
 WINDOW: Final = 4000
 REASON_CHARS: Final = 300
 REFUSED_PARTS: Final = frozenset({400, 413, 422})  # halve, or bury the last line
+BURIED_MAX: Final = 20  # so many records may be buried behind one that was taken, then the canary has to be taken again
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,7 @@ class HttpSink:
         self._worker: asyncio.Task[None] | None = None
         self._renewing: asyncio.Task[None] | None = None
         self._unfit = ""  # what is wrong with renewed files
+        self._may_bury = 0
         self._down: SinkDown | None = SinkDown("not connected", code=self.codes.away)
 
     # What a kind of peer says:
@@ -84,6 +89,10 @@ class HttpSink:
 
     async def greet(self) -> None:
         """Prove that address, credentials and destination are right. Raises `SinkDown`."""
+        await self.canary()
+
+    async def canary(self) -> Answer:
+        """Write something of our own, as records are written. Raises `SinkDown` where it is not taken."""
         raise NotImplementedError
 
     def encode(self, parcel: Parcel) -> Line:
@@ -217,21 +226,31 @@ class HttpSink:
 
     async def _deliver(self, batch: list[Line]) -> None:
         """Settle every line of the batch, or raise SinkDown; the smaller halves of a refused batch go in order."""
-        parts = [batch]
+        parts, self._may_bury = [batch], 0
         while parts:
             part = parts.pop()
             answer = await self.post(part)
             fates = self.fates(part, answer)
             if fates is not None:
-                for line, (fate, reason) in zip(part, fates, strict=True):
-                    self._give(line.position, fate, reason)
+                await self._settled(part, fates)
             elif answer.status not in REFUSED_PARTS:
                 raise self.refused(answer)
             elif len(part) == 1:
-                self._give(part[0].position, Fate.DEAD, f"HTTP {answer.status}: {first_words(answer.text)}")
+                await self._settled(part, [(Fate.DEAD, f"HTTP {answer.status}: {first_words(answer.text)}")])
             else:
                 half = len(part) // 2
                 parts += [part[half:], part[:half]]
+
+    async def _settled(self, part: Sequence[Line], fates: Sequence[tuple[Fate, str]]) -> None:
+        if any(fate is Fate.DELIVERED for fate, _ in fates):
+            self._may_bury = BURIED_MAX
+        for line, (fate, reason) in zip(part, fates, strict=True):
+            if fate is Fate.DEAD:
+                if not self._may_bury:
+                    await self.canary()
+                    self._may_bury = BURIED_MAX
+                self._may_bury -= 1
+            self._give(line.position, fate, reason)
 
     def _give(self, position: int, fate: Fate, reason: str) -> None:
         self._held -= 1
@@ -243,14 +262,21 @@ class HttpSink:
         """Some requests in the sink's own thread. Raises `SinkDown` where no answer comes."""
         if self._poster is None or self._thread is None:
             raise SinkDown("not connected", code=self.codes.away)
+        poster = self._poster
+        asked = asyncio.get_running_loop().run_in_executor(self._thread, work, poster)
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, work, self._poster)
+            async with asyncio.timeout(WHOLE_S):
+                return await asked
         except ssl.SSLError as error:
             reason = getattr(error, "verify_message", "") or error.reason or str(error)
             raise SinkDown(f"{self.url}: TLS is refused: {reason}", code=self.codes.tls) from None
         except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            reason = f"not all of it within {WHOLE_S:g} s" if asked.cancelled() else reason
             raise SinkDown(f"{self.url}: no answer: {reason}", code=self.codes.away) from None
+        finally:
+            if asked.cancelled():  # too late, or not wanted any more: nobody else would end its thread
+                poster.cut()
 
     def refused(self, answer: Answer) -> SinkDown:
         """What an answer that settles nothing means for the connection."""

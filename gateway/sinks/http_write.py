@@ -1,13 +1,16 @@
 """One HTTP destination that takes POSTs: persistent connection, deadlines, no redirects, a cap on what is read.
 
-Blocking; a sink runs it in its own single thread. What an answer means is the sink's to say.
+Blocking; a sink runs it in its own single thread. What an answer means is the sink's to say. The deadlines here are for
+each step; a peer that answers drop by drop keeps all of them, so whoever waits for the whole has `WHOLE_S`, and `cut`.
 """
 
 from __future__ import annotations
 
 import http.client
+import socket
 import ssl
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -16,6 +19,7 @@ from urllib.parse import urlsplit
 
 CONNECT_S: Final = 10.0
 ANSWER_S: Final = 30.0
+WHOLE_S: Final = 120.0  # all of it: connecting, sending, answering, and once more on a fresh connection
 MAX_ANSWER_BYTES: Final = 65536
 MAX_WAIT_S: Final = 600.0
 DEFAULT_WAIT_S: Final = 60.0
@@ -58,6 +62,8 @@ class Poster:
         self._base = parts.path.rstrip("/")
         self._headers = dict(headers)
         self._connection: http.client.HTTPConnection | None = None
+        self._socket: socket.socket | None = None
+        self._cut = False
         self.count: Callable[[int], None] = lambda _size_bytes: None  # told of every request, in the posting thread
 
     def post(self, path: str, body: bytes, *, headers: Mapping[str, str]) -> Answer:
@@ -71,7 +77,7 @@ class Poster:
             return self._post(path, body, headers=headers)
         except (ConnectionError, http.client.RemoteDisconnected, http.client.CannotSendRequest):
             self.close()
-            if not kept:
+            if self._cut or not kept:
                 raise
         try:
             return self._post(path, body, headers=headers)
@@ -81,6 +87,9 @@ class Poster:
 
     def _post(self, path: str, body: bytes, *, headers: Mapping[str, str]) -> Answer:
         connection = self._connection = self._connection or self._connect()
+        self._socket = connection.sock  # an answer without a length takes it from the connection
+        if self._cut:
+            raise ConnectionAbortedError("given up")
         named = self._headers | dict(headers)
         heads = sum(len(name) + len(value) + 4 for name, value in named.items())
         self.count(REQUEST_BYTES + len(self._host) + len(self._base + path) + heads + len(body))
@@ -104,6 +113,13 @@ class Poster:
         connection.connect()
         connection.sock.settimeout(ANSWER_S)
         return connection
+
+    def cut(self) -> None:
+        """From another thread: end what is being posted, and let nothing more be posted. The thread then closes it."""
+        self._cut = True
+        if self._socket is not None:
+            with suppress(OSError):
+                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)  # below TLS, which is the other thread's
 
     def close(self) -> None:
         """Let go of the connection."""

@@ -65,10 +65,10 @@ class Probe:
     def _doubled(self, text: str) -> bool | None:
         """Of an export: one line per field, with all its values at that time; None while it shows nothing yet."""
         for each in text.splitlines():
-            series = _decoded(each)
-            if isinstance(series, dict) and series.get("metric", {}).get("__name__") == f"{NAME}_same":
-                count = series.get("values", []).count(self._mark)
-                return count > 1 if count else None
+            match _decoded(each):
+                case {"metric": {"__name__": name}, "values": [*values]} if name == f"{NAME}_same":
+                    count = values.count(self._mark)
+                    return count > 1 if count else None
         return None
 
     def _told(self, answer: Answer) -> Conduct:
@@ -88,14 +88,13 @@ class Probe:
 def server_ms(answer: Answer) -> int | None:
     """The server's own time (UTC ms) by its Date header; None where it tells none."""
     try:
-        told = parsedate_to_datetime(answer.headers.get("date", ""))
-    except (ValueError, TypeError):
+        return round(parsedate_to_datetime(answer.headers.get("date", "")).timestamp() * 1000)
+    except (ValueError, TypeError, OverflowError):
         return None
-    return round(told.timestamp() * 1000)
 
 
 def _decoded(text: str) -> Any:
     try:
         return msgspec.json.decode(text)
-    except msgspec.DecodeError:
+    except (ValueError, RecursionError):
         return None

@@ -23,7 +23,9 @@ from gateway.record import Record
 from gateway.sinks import UNFIT, Fate, Parcel, Settle, SinkDown, Site, announce
 from gateway.sinks.credentials import Files
 from gateway.sinks.mqtt_dial import PROTOCOLS, ClosedEarly, ProtocolRefused, Redirected, Will, dial
-from gateway.sinks.mqtt_outbox import WINDOW, Message, Outbox
+from gateway.sinks.mqtt_message import Message
+from gateway.sinks.mqtt_metas import Metas
+from gateway.sinks.mqtt_outbox import WINDOW, Outbox
 from gateway.sinks.mqtt_reasons import puback
 from gateway.sinks.mqtt_session import Session
 from gateway.sinks.mqtt_urls import Urls
@@ -60,9 +62,11 @@ class MqttSink:
         self._session: Session | None = None
         self._outbox = Outbox(status_topic=self._topics.status, hold=config.no_subscriber == "hold")
         self._outbox.knock = lambda: Message(self._topics.status, self._birth, retain=True)
+        self._metas = Metas(site, self._topics, points=config.points)
+        self._outbox.taken_back = self._metas.taken_back
         self._birth = b""
         self._echo: asyncio.Future[int] | None = None
-        self._shown_ms: dict[str, int] = {}
+        self._shown: dict[str, tuple[str, int]] = {}  # what is retained: its place among the records of its topic
         self._spoke_five: set[str] = set()
         self._shut: dict[str, int] = {}
         self._properties: dict[tuple[bool, int], Properties | None] = {}
@@ -121,7 +125,7 @@ class MqttSink:
     async def health(self, report: Mapping[str, object]) -> None:
         """Published, not retained, not journaled; left out while the window is full."""
         if self.down() is None and self._outbox.held < WINDOW:
-            self._outbox.put(Message(self._topics.health, announce.health(report)))
+            self._outbox.put(Message(self._topics.health, announce.health(self._site, report)))
             self._outbox.pump()
 
     async def close(self) -> None:
@@ -152,7 +156,7 @@ class MqttSink:
 
     def warning(self) -> str:
         """What does not work as it should while the sink is up, in one sentence; empty if all is well."""
-        refused = sorted(self._outbox.parked)
+        refused = sorted(self._outbox.parking.topics)
         told = f"the broker refuses {', '.join(refused[:3])}" if refused else ""
         session = "" if self._session is None else self._session.warning
         return "; ".join(text for text in (told, session, self._urls.warning) if text)
@@ -174,23 +178,17 @@ class MqttSink:
         self._outbox.begin(session, welcome=welcome, settle=settle)
 
     async def _announce(self) -> None:
-        """Birth, meta of the gateway and of every device. `status` must be taken, or nothing is."""
+        """Birth; then meta of the gateway and of every device. `status` must be taken, or nothing is."""
         session = self._standing()
         self._birth = announce.status(self._site, state="online", t_ms=self._now_ms())
         loop = asyncio.get_running_loop()
         birth = self._outbox.knock()
         birth.answer = loop.create_future()
         self._outbox.put(birth)
-        self._outbox.put(Message(self._topics.meta, announce.meta(self._site), retain=True))
-        for series in self._site.series:
-            form = announce.device_meta(self._site, series, points=self._config.points)
-            self._outbox.put(Message(self._topics.of(series.id, "meta"), form, retain=True))
         echo = loop.create_future() if session.dial.protocol != paho.MQTTv5 else None
         self._echo = echo
         if echo is not None:
             session.subscribe(self._topics.status)
-        session.subscribe(self._topics.device_metas)
-        loop.call_later(LISTEN_S, session.unsubscribe, self._topics.device_metas)
         self._outbox.pump()
         code = await self._answer(session, birth.answer)
         if code >= 0x80:
@@ -199,6 +197,14 @@ class MqttSink:
         if echo is not None:
             await self._answer(session, echo)
             session.unsubscribe(self._topics.status)
+        self._metas.gone.clear()
+        for meta in self._metas.births():
+            await self._outbox.room()
+            self._standing()
+            self._outbox.put(meta)
+        session.subscribe(self._topics.device_metas)
+        loop.call_later(LISTEN_S, session.unsubscribe, self._topics.device_metas)
+        self._outbox.pump()
 
     async def _answer(self, session: Session, answer: asyncio.Future[int]) -> int:
         deadline = asyncio.get_running_loop().time() + BIRTH_S
@@ -243,9 +249,10 @@ class MqttSink:
         record = parcel.record
         topic = self._topics.of(record.device, record.stream)
         body = self._encode(record)
-        retain = record.stream in RETAINED and not record.late and record.t_ms >= self._shown_ms.get(topic, 0)
+        place = record.epoch, record.seq  # not the time: a clock that was ahead would show its last record for ever
+        retain = record.stream in RETAINED and not record.late and place >= self._shown.get(topic, place)
         if retain:
-            self._shown_ms[topic] = record.t_ms
+            self._shown[topic] = place
         properties = self._properties_of(record, retain=retain) if five else None
         return Message(topic, body, retain, properties, parcel.position)
 
@@ -266,11 +273,10 @@ class MqttSink:
             if payload == self._birth and self._echo is not None and not self._echo.done():
                 self._echo.set_result(0)
             return
-        device = self._topics.device_of_meta(topic)
-        if device is None or not retained or not payload or device in {each.id for each in self._site.series}:
-            return
-        self._outbox.put(Message(topic, b"", retain=True))
-        self._outbox.pump()
+        if retained:
+            self._metas.heard(topic, payload)
+        else:
+            self._outbox.heard(topic, payload)
 
 
 def _encoder(config: Options, site: Site) -> Callable[[Record], bytes]:

@@ -5,6 +5,8 @@ Invariants:
 2. Never more in flight than the broker announced (receive maximum); topped up after every burst of PUBACKs, because
    a window that is sent and then waited for stalls on delayed ACKs (libraries.md 3).
 3. A message larger than the broker announced is never sent.
+4. Nothing becomes a dead letter on a PUBACK before `status` was taken after it: a broker that refuses everything for a
+   while refuses `status` too, and that ends the connection and keeps everything.
 """
 
 from __future__ import annotations
@@ -13,14 +15,16 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
-from paho.mqtt.properties import Properties
+import paho.mqtt.client as paho
 
 from gateway.sinks import Fate, Settle
 from gateway.sinks.mqtt_dial import Welcome
-from gateway.sinks.mqtt_reasons import TOO_LARGE, Act, Refusal, Verdict, puback
+from gateway.sinks.mqtt_message import Message
+from gateway.sinks.mqtt_parking import Parking
+from gateway.sinks.mqtt_proof import WHY, Proof
+from gateway.sinks.mqtt_reasons import BLAMES, TOO_LARGE, UNANSWERED, Act, Refusal, Verdict, puback
 from gateway.sinks.mqtt_session import Session
 
 LOG: Final = logging.getLogger("citygate.sink.mqtt")
@@ -30,36 +34,7 @@ ANSWER_S: Final = 120.0  # a broker that answers pings but no PUBLISH for so lon
 PAUSE_S: Final = 10.0
 TRIES: Final = 3
 TRIES_KEPT: Final = 4096
-PARK_S: Final = 60.0
-DEAD_AFTER_S: Final = 600.0
-OVERHEAD_BYTES: Final = 16  # fixed header, topic length, packet id, property length
-
-
-@dataclass(slots=True, eq=False)
-class Message:
-    """One PUBLISH on its way. `position` is None for what is ours: status, meta, health."""
-
-    topic: str
-    payload: bytes
-    retain: bool = False
-    properties: Properties | None = None
-    position: int | None = None
-    sent_s: float = 0.0
-    answer: asyncio.Future[int] | None = None
-
-    @property
-    def size_bytes(self) -> int:
-        """An upper bound of the packet's size."""
-        extra = 0 if self.properties is None else len(self.properties.pack())  # type: ignore[no-untyped-call]
-        return OVERHEAD_BYTES + len(self.topic) + len(self.payload) + extra
-
-
-@dataclass(slots=True)
-class Parked:
-    """A topic that is refused while others are not: since when, and when it is tried again (loop time, s)."""
-
-    since_s: float
-    until_s: float
+KNOCK_S: Final = 1.0  # between two tests of the door
 
 
 class Outbox:
@@ -67,13 +42,19 @@ class Outbox:
 
     def __init__(self, *, status_topic: str, hold: bool) -> None:
         self.knock: Callable[[], Message] = lambda: Message(status_topic, b"", retain=True)
-        self.parked: dict[str, Parked] = {}
+        self.parking = Parking()
+        self._proof = Proof()
+        self.taken_back: Callable[[], Message | None] = lambda: None  # what waits for a quiet moment
         self._status_topic = status_topic
         self._hold = hold
         self._session: Session | None = None
         self._welcome = Welcome(1, 0)
         self._settle: Settle = lambda _position, _fate, _reason: None
-        self._waiting: deque[Message] = deque(maxlen=4 * WINDOW)
+        self._waiting: deque[Message] = deque(maxlen=4 * WINDOW)  # never full: see `put`
+        self._condemned: dict[int, str] = {}  # to be dead letters, once a knock that is sent from now on is answered
+        self._judged: dict[int, str] = {}  # the same, and that knock is on its way
+        self._knock_due = self._knocking = self._ended = False
+        self._knocked_s = float("-inf")
         self._in_flight: dict[int, Message] = {}
         self._tries: dict[int, int] = {}
         self._room = asyncio.Event()
@@ -84,13 +65,17 @@ class Outbox:
         """A connection stands: start with empty hands."""
         self.drop()
         self._session, self._welcome, self._settle = session, welcome, settle
+        self._proof.begin(None if session.dial.protocol == paho.MQTTv5 else session)
         session.on_puback = self._answered
         session.on_idle = self.pump
 
     def drop(self) -> None:
         """The connection is over: forget what is in our hands; it waits in the journal."""
-        self._waiting.clear()
-        self._in_flight.clear()
+        self._mourn()
+        self._proof.begin(None)
+        for each in (self._waiting, self._in_flight, self._condemned, self._judged):
+            each.clear()
+        self._knock_due = self._knocking = self._ended = False
         self._paused_until_s = 0.0
         self._session = None
         self._room.set()
@@ -108,16 +93,39 @@ class Outbox:
             await self._room.wait()
 
     def put(self, message: Message) -> None:
-        """Queue one message. A parcel of a parked topic, or one too large for this broker, goes no further."""
-        refused = None if message.position is None else self._refused(message.topic)
-        if message.position is not None and refused is not None:
-            self._settle(message.position, *refused)
+        """Queue one message. A parcel of a parked topic, or one too large for this broker, goes no further.
+
+        Raises:
+            OverflowError: `room` was not awaited; nothing is ever dropped silently.
+        """
+        if len(self._waiting) == self._waiting.maxlen:
+            raise OverflowError("the outbox is full")
+        refused = self._refused(message)
+        if refused is not None:
+            if message.position is not None:
+                self._settle(message.position, *refused)
             return
         most = self._welcome.maximum_packet_size
         if most and message.size_bytes > most:
             self._oversize(message, f"{message.size_bytes} bytes; the broker takes {most} at most")
             return
+        if message.position is not None and not self._proof.may_go(message.topic, message.payload):
+            self._settle(message.position, Fate.AGAIN, "its topic is to be proven first")
+            return
         self._waiting.append(message)
+
+    def heard(self, topic: str, payload: bytes) -> None:
+        """A message of our own has come back (3.1.1)."""
+        for position in self._proof.heard(topic, payload):
+            self.parking.taken(topic)
+            self._settle(position, Fate.DELIVERED, "")
+
+    def _unheard(self, now_s: float) -> None:
+        for topic, positions in self._proof.overdue(now_s):
+            fate, reason, fresh = self.parking.denied(topic, now_s, why=WHY)
+            self._knock_due |= fresh
+            for position in positions:
+                self._settle(position, fate, reason)
 
     def _oversize(self, message: Message, fact: str) -> None:
         """Not sent: the broker would end the connection for it."""
@@ -128,19 +136,29 @@ class Outbox:
         else:
             LOG.warning("%s is left out: %s", message.topic, fact)
 
-    def _poison(self) -> None:
-        """The broker announced no limit and ended the connection for a packet's size: it must be the largest one."""
-        largest = max(self._in_flight.values(), key=lambda message: message.size_bytes, default=None)
-        if self._session is None or self._session.down_reason != TOO_LARGE or largest is None:
+    def _mourn(self) -> None:
+        """Once for each connection that was lost: who was in flight, and may have been the cause?"""
+        session = self._session
+        if session is None or session.down is None or self._ended:
             return
-        self._in_flight = {mid: message for mid, message in self._in_flight.items() if message is not largest}
-        if largest.position is not None:
-            self._settle(largest.position, Fate.DEAD, f"{largest.size_bytes} bytes: 0x95 packet too large")
-        self._session.down_reason = 0
+        self._ended = True
+        reason, now_s = session.down_reason, _now_s()
+        flight = [message for message in self._in_flight.values() if message.topic != self._status_topic]
+        if reason == TOO_LARGE and flight:
+            # The broker announced no limit: it must be the largest one.
+            largest = max(flight, key=lambda message: message.size_bytes)
+            if largest.position is not None:
+                self._settle(largest.position, Fate.DEAD, f"{largest.size_bytes} bytes: 0x95 packet too large")
+                return
+        if reason == UNANSWERED:
+            flight = [message for message in flight if now_s - message.sent_s > ANSWER_S]
+        if flight and reason in BLAMES:
+            self.parking.lost([(each.key, each.topic) for each in flight], now_s=now_s, why=str(session.down))
 
     def put_first(self, message: Message) -> None:
         """A last word: nothing else is sent any more."""
         self._waiting.clear()
+        self._ended = True
         self._paused_until_s = 0.0
         self._waiting.append(message)
         self.pump()
@@ -149,24 +167,28 @@ class Outbox:
         """A fate that needs no question to the broker."""
         self._settle(position, fate, reason)
 
-    def _refused(self, topic: str) -> tuple[Fate, str] | None:
-        """The fate of a parcel for a parked topic; None while the topic is open."""
-        parked = self.parked.get(topic)
-        if parked is None or asyncio.get_running_loop().time() >= parked.until_s:
+    def _refused(self, message: Message) -> tuple[Fate, str] | None:
+        """The fate of what is parked; None while it may go. `status` always may."""
+        if not self.parking.any or message.topic == self._status_topic:
             return None
-        return _park_fate(parked, topic)
+        return self.parking.refused(message.key, message.topic, now_s=_now_s())
 
     def pump(self) -> None:
         """Publish what the broker's window lets through. Called after every burst of answers and every second."""
         session = self._session
         if session is None or session.down is not None:
-            self._poison()
+            self._mourn()
             self._fail_waiters()
             self._room.set()
             return
-        now_s = asyncio.get_running_loop().time()
+        now_s = _now_s()
+        self._unheard(now_s)
+        self._add_ours(now_s)
         most = min(IN_FLIGHT, self._welcome.receive_maximum)
+        careful = self.parking.careful
         while self._waiting and len(self._in_flight) < most and now_s >= self._paused_until_s:
+            if careful and self._must_wait(self._waiting[0]):
+                break
             message = self._waiting.popleft()
             message.sent_s = now_s
             self.sent_bytes += message.size_bytes
@@ -174,9 +196,28 @@ class Outbox:
             self._in_flight[mid] = message
         oldest = next(iter(self._in_flight.values()), None)
         if oldest is not None and now_s - oldest.sent_s > ANSWER_S:
-            session.fail(Refusal(f"no PUBACK for {ANSWER_S:.0f} s", "CG-MQT-01"))
+            session.fail(Refusal(f"no PUBACK for {ANSWER_S:.0f} s", "CG-MQT-01"), reason=UNANSWERED)
         if self.held < WINDOW:
             self._room.set()
+
+    def _add_ours(self, now_s: float) -> None:
+        """What is not handed over: a knock at the door, and metas to be taken back, one at a time."""
+        if self._ended:
+            return  # the last word is said
+        if (self._knock_due or self._condemned) and not self._knocking and now_s - self._knocked_s >= KNOCK_S:
+            self._waiting.appendleft(self.knock())
+            self._knocking, self._knock_due, self._knocked_s = True, False, now_s
+            self._judged, self._condemned = self._condemned, {}
+        late = self.taken_back() if self.held < WINDOW else None
+        if late is not None:
+            self.put(late)
+
+    def _must_wait(self, message: Message) -> bool:
+        """Whether it, or what is in flight, is to be alone; a birth and a goodbye wait for nobody."""
+        if not self._in_flight or message.answer is not None:
+            return False
+        first = next(iter(self._in_flight.values()))
+        return any(self.parking.alone(each.key, each.topic) for each in (message, first))
 
     def _fail_waiters(self) -> None:
         down = self._session.down if self._session is not None else None
@@ -192,25 +233,45 @@ class Outbox:
         verdict = puback(code)
         if message.answer is not None and not message.answer.done():
             message.answer.set_result(code)
-        elif message.topic == self._status_topic and code >= 0x80 and self._session is not None:
-            self._session.fail(Refusal(f"{message.topic}: {verdict.text}", "CG-MQT-05", 60.0))
-        if message.position is not None:
-            fate, reason = self._judge(message, verdict, reason=f"0x{code:02x} {verdict.text}".strip())
+        elif message.topic == self._status_topic:
+            self._door(code, verdict)
+        held = message.position is not None and self._proof.holds(message.topic, message.position, now_s=_now_s())
+        if self.parking.any:
+            self.parking.answered(message.key)
+            if code < 0x80 and not held:
+                self.parking.taken(message.topic)
+        if message.position is not None and not held:
+            reason = f"0x{code:02x} {verdict.text}".strip() if code else ""
+            fate, reason = self._judge(message, verdict, reason=reason)
+            if fate is Fate.DEAD:
+                self._condemned[message.position] = reason
+                return
             if fate is not Fate.AGAIN:
                 self._tries.pop(message.position, None)
             self._settle(message.position, fate, reason)
 
+    def _door(self, code: int, verdict: Verdict) -> None:
+        """The answer to a knock."""
+        self._knocking = False
+        if code >= 0x80 and self._session is not None:
+            self._session.fail(Refusal(f"{self._status_topic}: {verdict.text}", "CG-MQT-05", 60.0))
+            return
+        judged, self._judged = self._judged, {}
+        for position, reason in judged.items():
+            self._tries.pop(position, None)
+            self._settle(position, Fate.DEAD, reason)
+
     def _judge(self, message: Message, verdict: Verdict, *, reason: str) -> tuple[Fate, str]:
         act = verdict.act
-        now_s = asyncio.get_running_loop().time()
-        if act in {Act.DELIVERED, Act.UNHEARD}:
-            self.parked.pop(message.topic, None)
         if act is Act.DELIVERED:
             return Fate.DELIVERED, ""
         if act is Act.UNHEARD:
             return (Fate.AGAIN if self._hold else Fate.UNHEARD), reason
+        now_s = _now_s()
         if act is Act.PARK:
-            return self._park(message.topic, now_s)
+            fate, reason, fresh = self.parking.denied(message.topic, now_s)
+            self._knock_due |= fresh
+            return fate, reason
         if act is Act.PAUSE:
             self._paused_until_s = now_s + PAUSE_S
             return Fate.AGAIN, reason
@@ -223,19 +284,6 @@ class Outbox:
             self._tries.pop(next(iter(self._tries)))
         return (Fate.AGAIN, reason) if tries < TRIES else (Fate.DEAD, f"{reason}, {tries} times")
 
-    def _park(self, topic: str, now_s: float) -> tuple[Fate, str]:
-        """This topic waits; `status` is published again to learn whether the whole door is shut."""
-        parked = self.parked.setdefault(topic, Parked(now_s, now_s))
-        if now_s >= parked.until_s:
-            parked.until_s = now_s + PARK_S
-            LOG.warning("not authorised to publish %s; it waits for %.0f s", topic, PARK_S)
-            self._waiting.appendleft(self.knock())
-        return _park_fate(parked, topic)
 
-
-def _park_fate(parked: Parked, topic: str) -> tuple[Fate, str]:
-    """Waiting for ten minutes; then a dead letter, so that one refused topic does not hold up all others for ever."""
-    waited_s = parked.until_s - parked.since_s
-    if waited_s > DEAD_AFTER_S:
-        return Fate.DEAD, f"0x87 not authorised to publish {topic}, for {waited_s:.0f} s now"
-    return Fate.AGAIN, f"0x87 not authorised to publish {topic}"
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()

@@ -24,7 +24,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from gateway.sinks import Renewed, SinkDown
 from gateway.sinks.mqtt_client import TidyClient
 from gateway.sinks.mqtt_dial import ClosedEarly, Dial, ProtocolRefused, Redirected, Welcome
-from gateway.sinks.mqtt_reasons import CONNACK, DISCONNECT, ELSEWHERE, Refusal
+from gateway.sinks.mqtt_reasons import CLOSED, CONNACK, DISCONNECT, ELSEWHERE, Refusal
 
 DIAL_S: Final = 10.0  # TCP and TLS
 CONNACK_S: Final = 15.0
@@ -227,7 +227,7 @@ class Session:
             self._refused(code, refusal, reference=getattr(properties, "ServerReference", ""))
         else:
             kind = SinkDown if self._welcome.done() else ClosedEarly
-            self.fail(Refusal("the connection was lost", "CG-MQT-01"), kind=kind)
+            self.fail(Refusal("the connection was lost", "CG-MQT-01"), kind=kind, reason=CLOSED)
 
     def _on_publish(self, _client: paho.Client, _data: object, mid: int, reason: Any, _properties: Any) -> None:
         self.on_puback(mid, int(reason.value))

@@ -2,26 +2,39 @@
 
 A batch holds an entity once; a second record of the same entity waits for the next batch, so that every observation
 reaches the broker's history in order. 201 and 204 are success; 207 tells the fate of every entity, and is none.
+What comes late does not stay over the present: `ngsi_present`.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
 
 from gateway.config import Sink as Options
+from gateway.record import Record
 from gateway.sinks import Fate, Parcel, Site
 from gateway.sinks.credentials import Credentials, Files
-from gateway.sinks.http_sink import Codes, HttpSink, Line, first_words
+from gateway.sinks.http_sink import REFUSED_PARTS, Codes, HttpSink, Line, first_words
 from gateway.sinks.http_write import Answer
-from gateway.sinks.ngsi import Entities
+from gateway.sinks.ngsi import Entities, Form
+from gateway.sinks.ngsi_present import Present
 
 BATCH_ENTITIES: Final = 100
 UPSERT: Final = "/ngsi-ld/v1/entityOperations/upsert?options=update"
+PRESENT_BATCHES: Final = 20  # after so many, the present is sent once more, though late records still wait
 _ENCODE: Final = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Told(Line):
+    """A record as an entity, and the attributes that it dates."""
+
+    record: Record
+    names: tuple[str, ...]
 
 
 class NgsiSink(HttpSink):
@@ -33,6 +46,8 @@ class NgsiSink(HttpSink):
     def __init__(self, name: str, *, config: Options, site: Site, files: Files) -> None:
         super().__init__(name, config=config, site=site, files=files)
         self._entities = Entities(site, points=config.points)
+        self._present = Present(self._entities)
+        self._batches = 0
 
     def headers(self, card: Credentials) -> dict[str, str]:
         """JSON-LD with the context in every entity; never beside a Link header (6.3.5)."""
@@ -41,7 +56,7 @@ class NgsiSink(HttpSink):
             headers["Authorization"] = f"Bearer {card.secret}"
         return headers
 
-    async def greet(self) -> None:
+    async def canary(self) -> Answer:
         """Upsert the gateway itself as a Device: address, token and form are right, or it says what is not."""
         site = self.site
         state = {"type": "Property", "value": "online"}
@@ -51,16 +66,19 @@ class NgsiSink(HttpSink):
             "deviceState": state,
         }
         form["@context"] = self._entities.device_context
-        part = [Line(-1, _ENCODE(form).decode(), str(form["id"]))]
+        part = [_line(form)]
         answer = await self.post(part)
         fates = self.fates(part, answer)
         if fates is None or fates[0][0] is not Fate.DELIVERED:
             raise self.refused(answer)
+        return answer
 
     def encode(self, parcel: Parcel) -> Line:
         """The record as one entity."""
         form = self._entities.entity(parcel.record)
-        return Line(parcel.position, _ENCODE(form).decode(), str(form["id"]))
+        names = tuple(name for name, x in form.items() if isinstance(x, dict) and "observedAt" in x)
+        told = _line(form)
+        return _Told(parcel.position, told.text, told.subject, record=parcel.record, names=names)
 
     def batch(self) -> list[Line]:
         """The next entities in order, up to the first that stands in the batch already."""
@@ -70,6 +88,28 @@ class NgsiSink(HttpSink):
             batch.append(self.waiting.popleft())
             subjects.add(batch[-1].subject)
         return batch
+
+    async def _deliver(self, batch: list[Line]) -> None:
+        """As all; then what has become older at the broker, and has nothing waiting that renews it."""
+        await super()._deliver(batch)
+        self._batches += 1
+        soon = {line.subject for line in self.waiting} if self._batches % PRESENT_BATCHES else set[str]()
+        part = [_line(form) for form in self._present.behind(but=soon, limit=BATCH_ENTITIES)]
+        if not part:
+            return
+        answer = await self.post(part)
+        fates = self.fates(part, answer)
+        if fates is None and answer.status not in REFUSED_PARTS:
+            raise self.refused(answer)
+        for line, (fate, _) in zip(part, fates or [(Fate.DEAD, "")] * len(part), strict=True):
+            if fate is not Fate.AGAIN:
+                self._present.restored(line.subject)
+
+    async def _settled(self, part: Sequence[Line], fates: Sequence[tuple[Fate, str]]) -> None:
+        for line, (fate, _) in zip(part, fates, strict=True):
+            if isinstance(line, _Told) and fate is Fate.DELIVERED:
+                self._present.note(line.record, line.subject, names=line.names)
+        await super()._settled(part, fates)
 
     async def post(self, part: Sequence[Line]) -> Answer:
         """One upsert."""
@@ -83,11 +123,15 @@ class NgsiSink(HttpSink):
         told = _json(answer.text, dict) if answer.status == 207 else None
         if told is None:
             return None
-        taken = {str(each) for each in told.get("success") or ()}
+        taken = {str(each) for each in _rows(told, "success")}
         errors = {
-            str(each.get("entityId")): each.get("error") for each in told.get("errors") or () if isinstance(each, dict)
+            str(each.get("entityId")): each.get("error") for each in _rows(told, "errors") if isinstance(each, dict)
         }
         return [_fate(line, taken, errors) for line in part]
+
+
+def _line(form: Form) -> Line:
+    return Line(-1, _ENCODE(form).decode(), str(form["id"]))
 
 
 def _json(text: str, kind: type[Any]) -> Any:
@@ -96,6 +140,12 @@ def _json(text: str, kind: type[Any]) -> Any:
     except (ValueError, RecursionError):
         return None
     return found if isinstance(found, kind) else None
+
+
+def _rows(told: Mapping[str, object], key: str) -> list[object]:
+    """A list of the answer; what is no list tells of no entity."""
+    found = told.get(key)
+    return found if isinstance(found, list) else []
 
 
 def _fate(line: Line, taken: set[str], errors: Mapping[str, object]) -> tuple[Fate, str]:

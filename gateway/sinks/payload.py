@@ -6,7 +6,6 @@ Prepared once per series: names, chosen points, statistics. A raw record of good
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from fnmatch import fnmatchcase
 from math import isfinite
 from typing import Any, Final
 
@@ -14,21 +13,12 @@ import msgspec
 
 from drivers.sample import FIRST_BAD, Code
 from gateway.clock import rfc3339
+from gateway.config.patterns import chosen
 from gateway.reading import STATISTICS, Aggregate, Event, Indicator, Reading, Series
 from gateway.record import Record
 
 _ENCODE: Final = msgspec.json.Encoder().encode
 _CODE_TEXT: Final[Mapping[int, str]] = {int(code): code.text for code in Code}
-
-
-def chosen(name: str, patterns: Sequence[str]) -> bool:
-    """Whether a sink's patterns choose `name`: the last one that fits decides; "!" in front refuses."""
-    found = False
-    for pattern in patterns:
-        refuse = pattern.startswith("!")
-        if fnmatchcase(name, pattern[refuse:]):
-            found = not refuse
-    return found
 
 
 class Shape:

@@ -24,17 +24,17 @@ def make_sink(
     if config.kind in {"mqtt", "sparkplug"}:
         return _broker(name, config, site=site, files=files, clock=time, loaded=loaded)
     if config.kind == "influxdb":
-        from gateway.sinks.influx import InfluxSink  # noqa: PLC0415 - HTTP only where there is such a sink
+        from gateway.sinks.influx import InfluxSink
 
         return InfluxSink(name, config=config, site=site, files=files)
     if config.kind == "ngsi-ld":
-        from gateway.sinks.ngsi_sink import NgsiSink  # noqa: PLC0415 - HTTP only where there is such a sink
+        from gateway.sinks.ngsi_sink import NgsiSink
 
         return NgsiSink(name, config=config, site=site, files=files)
     if config.kind == "file":
         return _file(name, config, site)
     if config.kind == "memory":
-        from gateway.sinks.memory import MemorySink  # noqa: PLC0415
+        from gateway.sinks.memory import MemorySink
 
         return MemorySink()
     raise ValueError(f"sink.{name}: no sink of kind {config.kind!r} is built in")
@@ -43,10 +43,10 @@ def make_sink(
 def _broker(name: str, config: Options, *, site: Site, files: Files, clock: Clock, loaded: Loaded | None) -> Sink:
     """The sinks that speak MQTT: paho is imported only where there is one."""
     if config.kind == "mqtt":
-        from gateway.sinks.mqtt import MqttSink  # noqa: PLC0415
+        from gateway.sinks.mqtt import MqttSink
 
         return MqttSink(name, config=config, site=site, clock=clock, files=files)
-    from gateway.sinks.sparkplug import SparkplugSink  # noqa: PLC0415
+    from gateway.sinks.sparkplug import SparkplugSink
 
     memory = None if loaded is None else Path(loaded.config.gateway.state_dir) / f"sparkplug-{name}.count"
     return SparkplugSink(name, config=config, site=site, clock=clock, files=files, memory=memory)
@@ -54,10 +54,10 @@ def _broker(name: str, config: Options, *, site: Site, files: Files, clock: Cloc
 
 def _file(name: str, config: Options, site: Site) -> Sink:
     if config.format == "prometheus":
-        from gateway.sinks.textfile import TextfileSink  # noqa: PLC0415
+        from gateway.sinks.textfile import TextfileSink
 
         return TextfileSink(name, config=config, site=site)
-    from gateway.sinks.file import FileSink  # noqa: PLC0415
+    from gateway.sinks.file import FileSink
 
     return FileSink(name, config=config, site=site)
 

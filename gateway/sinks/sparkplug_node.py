@@ -7,7 +7,8 @@ Eclipse Sparkplug 3.0, chapters 4 to 6. Group = city, node = gateway, device = o
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from math import isfinite
 from pathlib import Path
 from typing import Any, Final
@@ -74,6 +75,7 @@ class Node:
         self._shapes = Shapes(points)
         self._streams = streams
         self._latest: dict[str, dict[str, Metric]] = {GATEWAY: {}}
+        self._places: dict[tuple[str, str], tuple[str, int]] = {}  # epoch and seq of the newest record of each stream
 
     def topic(self, kind: str, device: str | None = None) -> str:
         """One of this node's topics."""
@@ -89,7 +91,7 @@ class Node:
         for series in self._site.series:
             self._learn(series.id, self._names(series), t_ms)
         own = [self._bdseq(t_ms), Metric(REBIRTH, "Boolean", value=False, t_ms=t_ms)]
-        own += self._latest[GATEWAY].values()
+        own += _present(self._latest[GATEWAY].values())
         first = self.topic("NBIRTH"), encode(own, t_ms=t_ms, seq=self._next())
         return [first, *(self._birth(device, t_ms) for device in self._latest if device != GATEWAY)]
 
@@ -107,10 +109,10 @@ class Node:
         out: list[tuple[str, bytes]] = []
         if self._learn(device, [one.name for one in metrics], t_ms, like=metrics):
             out = self.births(t_ms) if device == GATEWAY else [self._birth(device, t_ms)]
-        known = self._latest[device]
-        known.update(
-            {one.name: one for one in metrics if one.t_ms >= known[one.name].t_ms or known[one.name].value is None}
-        )
+        place = record.epoch, record.seq  # not the time: a clock that was ahead would show its last record for ever
+        if place >= self._places.get((device, record.stream), place):
+            self._places[device, record.stream] = place
+            self._latest[device].update({one.name: one for one in metrics})
         kind, named = ("NDATA", None) if device == GATEWAY else ("DDATA", device)
         return [*out, (self.topic(kind, named), encode(metrics, t_ms=t_ms, seq=self._next()))]
 
@@ -125,8 +127,8 @@ class Node:
         return bool(fresh)
 
     def _birth(self, device: str, t_ms: int) -> tuple[str, bytes]:
-        known = self._latest[device].values()
-        return self.topic("DBIRTH", device), encode(list(known), t_ms=t_ms, seq=self._next())
+        known = _present(self._latest[device].values())
+        return self.topic("DBIRTH", device), encode(known, t_ms=t_ms, seq=self._next())
 
     def _next(self) -> int:
         self._seq = next_seq(self._seq)
@@ -158,6 +160,11 @@ class Node:
             rows = [_row(name, body.values[i], body.codes[i]) for name, i in zip(shape.names, places, strict=True)]
             return _stamped(rows, record, t_ms=record.t_ms)
         return _stamped(_window(body, list(zip(shape.names, places, strict=True))), record, t_ms=body.end_ms)
+
+
+def _present(metrics: Iterable[Metric]) -> list[Metric]:
+    """As a birth tells them: the newest that is known, even where it came late; the time stamp tells how old it is."""
+    return [replace(one, historical=False) if one.historical else one for one in metrics]
 
 
 def _window(body: Aggregate, chosen: list[tuple[str, int]]) -> list[tuple[str, str, Any, int]]:

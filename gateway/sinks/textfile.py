@@ -1,7 +1,8 @@
 """File sink, format "prometheus": the newest values in the text exposition format, for a textfile collector.
 
 The file is replaced as a whole (write, sync, rename), so a reader never sees half of it. A point that was read badly
-loses its sample at once: the last good value is never shown again. The fate is `sent`: nobody says who has read it.
+loses its sample at once: the last good value is never shown again. What is newest, epoch and number tell, not the time:
+a clock that was ahead must not keep a value for ever. The fate is `sent`: nobody says who has read it.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from math import isfinite
+from operator import itemgetter
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +23,15 @@ from gateway.sinks import UNFIT, Fate, Parcel, Settle, SinkDown, Site
 from gateway.sinks.payload import Payload
 
 SERIES_KEPT: Final = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """What the file shows of one series: its place among the records, its time (UTC ms), (point, statistic, value)."""
+
+    place: tuple[str, int]
+    t_ms: int
+    samples: list[tuple[str, str, float]]
 
 
 class TextfileSink:
@@ -34,7 +46,7 @@ class TextfileSink:
         self._path = Path(config.path)
         self._site = site
         self._payload = Payload(config.points)
-        self._latest: dict[tuple[str, str], tuple[int, list[tuple[str, str, float]]]] = {}
+        self._latest: dict[tuple[str, str], _Shown] = {}
         self._settle: Settle = lambda _position, _fate, _reason: None
         self._down: SinkDown | None = SinkDown("not open", code="CG-SNK-02")
 
@@ -77,20 +89,21 @@ class TextfileSink:
         known = self._latest.get(key)
         if known is None and len(self._latest) >= SERIES_KEPT:
             raise ValueError(f"more than {SERIES_KEPT} series")
-        if known is not None and known[0] > record.t_ms:
-            return  # an older record, from the backlog
+        place = record.epoch, record.seq
+        if known is not None and known.place > place:
+            return  # an older record: of the backlog, or amended
         samples: list[tuple[str, str, float]] = []
         for point, value in self._payload.form(record)["v"].items():
             numbers = value if isinstance(value, dict) else {"": value}
             samples += [(point, statistic, number) for statistic, number in numbers.items()]
-        self._latest[key] = record.t_ms, samples
+        self._latest[key] = _Shown(place, record.t_ms, samples)
 
     def _text(self) -> str:
         metrics: dict[str, list[str]] = {}
-        for (device, stream), (t_ms, samples) in sorted(self._latest.items()):
+        for (device, stream), shown in sorted(self._latest.items(), key=itemgetter(0)):
             labels = f'city="{self._site.city}",gateway="{self._site.gateway}",device="{device}",stream="{stream}"'
-            metrics.setdefault("citygate_record_time_seconds", []).append(f"{{{labels}}} {t_ms / 1000:.3f}")
-            for point, statistic, value in samples:
+            metrics.setdefault("citygate_record_time_seconds", []).append(f"{{{labels}}} {shown.t_ms / 1000:.3f}")
+            for point, statistic, value in shown.samples:
                 name = f"citygate_{point}" + (f"_{statistic}" if statistic else "")
                 if isfinite(value):
                     metrics.setdefault(name, []).append(f"{{{labels}}} {float(value)!r}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -131,22 +131,19 @@ class Pages:
         device = self._picture.devices.get(asked.get("key", ""))
         if device is None:
             return _none()
-        now_ms = self._clock.wall_ms()
-        try:
-            to_ms = times_ms(asked["to"]) if "to" in asked else now_ms
-            from_ms = times_ms(asked["from"]) if "from" in asked else to_ms - 86_400_000
-        except ValueError:
-            return PlainTextResponse("`from` and `to` are RFC 3339 times\n", 400)
-        if not 0 <= to_ms - from_ms <= RANGE_MAX_MS:
-            return PlainTextResponse("at most 8 days at once\n", 400)
         question: dict[str, Any] = {"series": device.about["id"], "stream": asked.get("stream", "15m")}
-        question |= {"from": rfc3339(from_ms), "to": rfc3339(to_ms)}
+        try:
+            question |= _times(asked, now_ms=self._clock.wall_ms())
+        except ValueError as error:
+            return PlainTextResponse(f"{error}\n", 400)
         if asked.get("point") in device.about["points"]:
             question["points"] = [asked["point"]]
         try:
             found = await self._source.history(device.about["gateway"], question=question)
         except NoHistory as error:
             return PlainTextResponse(f"{error}\n", 503)
+        if found.get("truncated"):
+            return _too_long(found["records"], question)
         if asked.get("format") == "csv":
             return _csv(export.history_csv(device.about, found["records"]), f"{device.about['id']}.csv")
         return _json(found)
@@ -155,9 +152,9 @@ class Pages:
         """Open data: the newest values of all devices, and what every column means."""
         name = request.path_params["name"]
         if name == "latest.csv":
-            return _csv(export.latest_csv(self._picture), name)
+            return _csv(export.latest_csv(self._picture, now_ms=self._clock.wall_ms()), name)
         if name == "latest.json":
-            return _json(export.latest(self._picture, now=rfc3339(self._clock.wall_ms())))
+            return _json(export.latest(self._picture, now_ms=self._clock.wall_ms()))
         if name == "dictionary.json":
             return _json(export.dictionary(self._picture))
         return _none()
@@ -187,6 +184,24 @@ class Pages:
 
 def _none() -> Response:
     return PlainTextResponse("there is nothing here\n", 404, headers=_NO_STORE)
+
+
+def _times(asked: Mapping[str, str], *, now_ms: int) -> dict[str, str]:
+    """`from` and `to` of a question about the past; without, the last 24 hours. Raises `ValueError`."""
+    try:
+        to_ms = times_ms(asked["to"]) if "to" in asked else now_ms
+        from_ms = times_ms(asked["from"]) if "from" in asked else to_ms - 86_400_000
+    except ValueError:
+        raise ValueError("`from` and `to` are RFC 3339 times") from None
+    if not 0 <= to_ms - from_ms <= RANGE_MAX_MS:
+        raise ValueError("at most 8 days at once")
+    return {"from": rfc3339(from_ms), "to": rfc3339(to_ms)}
+
+
+def _too_long(records: Sequence[Mapping[str, Any]], question: Mapping[str, Any]) -> Response:
+    """Part of an answer would be taken for the whole: none is given, but the longest time that fits."""
+    fits = f"; from={question['from']}&to={records[-1]['t']} fits" if records else ""
+    return PlainTextResponse(f"more than {len(records)} records{fits}\n", 413, headers=_NO_STORE)
 
 
 def _json(thing: object) -> Response:

@@ -13,10 +13,11 @@ STEP_MS: Final = 900_000
 class Bins:
     """A ring of means. Times are UTC ms; what is older than 24 h before the newest bin is ignored."""
 
-    __slots__ = ("_n", "_sum", "_values", "last")
+    __slots__ = ("_counts", "_n", "_sum", "_values", "last")
 
     def __init__(self) -> None:
         self._values = array("d", [nan] * COUNT)
+        self._counts: array[int] | None = None  # means mixed into each bin, where there are any
         self.last = -1  # number of the newest bin since 1970; -1 before the first
         self._sum, self._n = 0.0, 0
 
@@ -38,6 +39,21 @@ class Bins:
         if at > self.last:
             self._forward(at)
         self._values[at % COUNT] = value
+
+    def mix(self, t_ms: int, value: float | None) -> None:
+        """The mean of a part of a quarter-hour: its bin gets the mean of such means, in whatever order they come."""
+        at = t_ms // STEP_MS
+        if value is None or at <= self.last - COUNT:
+            return
+        if at > self.last:
+            self._forward(at)
+        if self._counts is None:
+            self._counts = array("H", bytes(2 * COUNT))
+        slot = at % COUNT
+        before = self._values[slot]
+        n = 0 if isnan(before) else self._counts[slot]
+        self._counts[slot] = n + 1
+        self._values[slot] = value if not n else before + (value - before) / (n + 1)
 
     def _forward(self, at: int) -> None:
         for number in range(max(self.last + 1, at - COUNT + 1), at + 1):

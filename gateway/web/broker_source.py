@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -20,15 +20,18 @@ import aiomqtt
 import msgspec
 
 from gateway.clock import Clock, rfc3339
+from gateway.reading import LENGTHS_S
 from gateway.web import foreign
 from gateway.web.picture import Picture
+from gateway.web.secret import secret_text
 from gateway.web.source import NoHistory, NoSteering
 
 AGAIN_S: Final = 2.0
 BEHIND_MAX: Final = 20_000  # messages taken by the library and not yet by us
+REFUSED: Final = 0x80
 PAYLOAD_MAX: Final = 262_144
 ID: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,46}[a-z0-9])?|_gateway")
-STREAMS: Final = frozenset({"raw", "1m", "5m", "10m", "15m", "30m", "1h", "1d"})
+STREAMS: Final = frozenset({"raw", *LENGTHS_S})
 # What data alone can raise: whatever a gateway sends, the page of its city goes on.
 _FOREIGN: Final = (
     msgspec.MsgspecError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError,
@@ -50,20 +53,34 @@ class Door:
         """From mqtt[s]://[user@]host[:port]; a password stands in a file, never in the url.
 
         Raises:
-            ValueError: this is no such url.
+            ValueError: this is no such url, or others can read the password.
         """
         where = urlsplit(url)
         if where.scheme not in {"mqtt", "mqtts"} or not where.hostname or where.password:
             raise ValueError(f"{where.scheme}://{where.hostname}: the broker is mqtts://USER@HOST[:PORT]")
         secure = where.scheme == "mqtts"
         context = ssl.create_default_context(cafile=ca_file) if secure else None
-        password = None if password_file is None else password_file.read_text(encoding="utf-8").strip()
+        password = None if password_file is None else secret_text(password_file)
         user = unquote(where.username) if where.username else None
         return cls(where.hostname, where.port or (8883 if secure else 1883), context, user, password)
 
 
+def _granted(answers: Iterable[Any]) -> None:
+    """Look at what the subscription was answered: an int in MQTT 3.1.1, a reason code in 5; from 0x80 on a refusal.
+
+    Raises:
+        PermissionError: the broker took the subscription, but lets us read nothing.
+    """
+    for answer in answers:
+        code = int(getattr(answer, "value", answer))
+        if code >= REFUSED:
+            raise PermissionError(f"the broker refuses to let us read (0x{code:02X})")
+
+
 class BrokerSource:
     """Every gateway under `prefix`/{city}/{gateway}; `city` "+" is every city of the broker."""
+
+    tick_s = 0.4  # a city is to be less than a second behind, its browser's work included
 
     def __init__(self, door: Door, *, prefix: str, clock: Clock, city: str = "+") -> None:
         self.foreign = 0  # messages that were not as agreed
@@ -80,7 +97,7 @@ class BrokerSource:
             fact = "the broker ended the connection"
             try:
                 async with self._client() as client:
-                    await client.subscribe(f"{self._prefix}/{self._city}/+/#", qos=1)
+                    _granted(await client.subscribe(f"{self._prefix}/{self._city}/+/#", qos=1))
                     picture.state(up=True, since=rfc3339(self._clock.wall_ms()))
                     async for message in client.messages:
                         self.take(picture, str(message.topic), payload=message.payload)
@@ -106,16 +123,20 @@ class BrokerSource:
         """One message."""
         parts = topic.removeprefix(f"{self._prefix}/").split("/")
         if len(parts) < 3 or not all(ID.fullmatch(part) for part in parts[:2]) or not isinstance(payload, bytes):
-            self.foreign += 1
+            self._leave(picture)
             return
         if len(payload) > PAYLOAD_MAX:
-            self.foreign += 1
+            self._leave(picture)
             return
         try:
             form = msgspec.json.decode(payload, type=dict[str, Any]) if payload else {}
             self._route(picture, parts, form)
         except _FOREIGN:
-            self.foreign += 1  # a message of another kind, or a broken one: nothing of it is shown
+            self._leave(picture)  # a message of another kind, or a broken one: nothing of it is shown
+
+    def _leave(self, picture: Picture) -> None:
+        self.foreign += 1
+        picture.left["messages"] += 1
 
     def _route(self, picture: Picture, parts: list[str], form: dict[str, Any]) -> None:
         city, name, *rest = parts

@@ -10,6 +10,7 @@ import asyncio
 import base64
 import json
 import re
+import ssl
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -21,6 +22,7 @@ from typing import Any, Final
 from drivers.sample import Code
 from gateway.clock import rfc3339
 from gateway.web.picture import Picture
+from gateway.web.secret import secret_text
 from gateway.web.source import NoHistory, Source
 
 ANSWER_S: Final = 15.0
@@ -44,20 +46,31 @@ class Database:
     name: str
     org: str = ""
     secret: str = ""
+    ca_file: Path | None = None
 
     @classmethod
-    def of(cls, url: str, *, api: str, name: str, org: str = "", secret_file: Path | None = None) -> Database:
+    def of(
+        cls,
+        url: str,
+        *,
+        api: str,
+        name: str,
+        org: str = "",
+        secret_file: Path | None = None,
+        ca_file: Path | None = None,
+    ) -> Database:
         """From the options of the command line.
 
         Raises:
-            ValueError: no such url.
-            OSError: the secret cannot be read.
+            ValueError: no such url, or others can read the secret.
+            OSError: the secret or the CA cannot be read.
         """
         where = urllib.parse.urlsplit(url)
         if where.scheme not in {"http", "https"} or not where.hostname or where.password or where.username:
             raise ValueError(f"{url.partition('@')[2] or url}: the database is http[s]://HOST[:PORT], without a secret")
-        secret = "" if secret_file is None else secret_file.read_text(encoding="utf-8").strip()
-        return cls(url.rstrip("/"), api, name, org, secret)
+        secret = "" if secret_file is None else secret_text(secret_file)
+        ssl.create_default_context(cafile=ca_file)  # a file that is no CA is told now
+        return cls(url.rstrip("/"), api, name, org, secret, ca_file)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +94,7 @@ class FromDatabase:
         self._live = live
         self._database = database
         self._picture: Picture | None = None
+        self.tick_s = live.tick_s
 
     async def run(self, picture: Picture) -> None:
         """As the live source."""
@@ -130,6 +144,19 @@ def fields(asked: Asked) -> str:
     return f"^({mine})(__[a-z0-9]+)?$|^quality_({mine})$|^end_ms$|^n$|^coverage$"
 
 
+class _Stay(urllib.request.HTTPRedirectHandler):
+    """Follows nobody: the credentials are for this host alone. A redirect is an answer like any refusal."""
+
+    def redirect_request(self, *_: Any) -> None:
+        """Nowhere."""
+
+
+def _opener(database: Database) -> urllib.request.OpenerDirector:
+    """Asks this server itself, by no proxy of the environment, over TLS with its CA."""
+    tls = urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=database.ca_file))
+    return urllib.request.build_opener(_Stay(), urllib.request.ProxyHandler({}), tls)
+
+
 def rows_v1(database: Database, asked: Asked) -> list[dict[str, Any]]:
     """InfluxQL on `/query`, rows with `time` in ms. Raises `NoHistory`."""
     stream = "" if asked.stream == "raw" else f" AND \"stream\" = '{asked.stream}'"
@@ -143,7 +170,7 @@ def rows_v1(database: Database, asked: Asked) -> list[dict[str, Any]]:
     if database.secret:
         request.add_header("Authorization", f"Basic {base64.b64encode(database.secret.encode()).decode()}")
     try:
-        with urllib.request.urlopen(request, timeout=ANSWER_S) as answer:  # noqa: S310 - as above
+        with _opener(database).open(request, timeout=ANSWER_S) as answer:
             told = json.loads(answer.read(ANSWER_MAX))["results"][0]
     except urllib.error.HTTPError as error:
         error.close()
@@ -154,6 +181,19 @@ def rows_v1(database: Database, asked: Asked) -> list[dict[str, Any]]:
         raise NoHistory(f"the database: {str(told['error'])[:200]}")
     series = told.get("series") or [{"columns": [], "values": []}]
     return [dict(zip(series[0]["columns"], row, strict=True)) for row in series[0]["values"]]
+
+
+def _flux(database: Database, asked: Asked) -> str:
+    """The question in Flux: one row a time."""
+    stream = "" if asked.stream == "raw" else f' and r.stream == "{asked.stream}"'
+    return (
+        f'from(bucket: "{database.name}") |> range(start: {asked.begin}, stop: {asked.end})'
+        f' |> filter(fn: (r) => r._measurement == "{asked.measurement}" and r.city == "{asked.city}"'
+        f' and r.gateway == "{asked.gateway}" and r.device == "{asked.device}"{stream})'
+        f" |> filter(fn: (r) => r._field =~ /{fields(asked)}/)"
+        f' |> pivot(rowKey: ["_time"], columnKey: ["_field"], valueColumn: "_value")'
+        f' |> sort(columns: ["_time"]) |> limit(n: {ROWS_MAX})'
+    )
 
 
 def rows_v2(database: Database, asked: Asked) -> list[dict[str, Any]]:
@@ -168,18 +208,11 @@ def rows_v2(database: Database, asked: Asked) -> list[dict[str, Any]]:
         from urllib3.exceptions import HTTPError  # noqa: PLC0415 - as above
     except ImportError:
         raise NoHistory("influxdb-client is not installed (citygate[influx])") from None
-    stream = "" if asked.stream == "raw" else f' and r.stream == "{asked.stream}"'
-    flux = (
-        f'from(bucket: "{database.name}") |> range(start: {asked.begin}, stop: {asked.end})'
-        f' |> filter(fn: (r) => r._measurement == "{asked.measurement}" and r.city == "{asked.city}"'
-        f' and r.gateway == "{asked.gateway}" and r.device == "{asked.device}"{stream})'
-        f" |> filter(fn: (r) => r._field =~ /{fields(asked)}/)"
-        f' |> pivot(rowKey: ["_time"], columnKey: ["_field"], valueColumn: "_value")'
-        f' |> sort(columns: ["_time"]) |> limit(n: {ROWS_MAX})'
-    )
-    client = InfluxDBClient(database.url, database.secret, org=database.org, timeout=int(ANSWER_S * 1000))
+    ca = None if database.ca_file is None else str(database.ca_file)
+    wait_ms = int(ANSWER_S * 1000)
+    client = InfluxDBClient(database.url, database.secret, org=database.org, timeout=wait_ms, ssl_ca_cert=ca)
     try:
-        tables = client.query_api().query(flux)
+        tables = client.query_api().query(_flux(database, asked))
         found = [dict(row.values) for table in tables for row in table.records]
     except (
         ApiException,

@@ -1,6 +1,7 @@
 """Open data: newest values and history as CSV or JSON, with a dictionary in Thai and English.
 
-A cell that a spreadsheet would take for a formula gets an apostrophe in front. A missing value is an empty cell.
+A cell that a spreadsheet would take for a formula gets an apostrophe in front. A missing value is an empty cell; so is
+one too old to be a value of now, whose quality says so. Devices with data of people are left out.
 """
 
 from __future__ import annotations
@@ -10,7 +11,10 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from drivers.sample import Code
 from gateway import qualities
+from gateway.clock import rfc3339
+from gateway.web.page import stale
 from gateway.web.picture import Picture
 
 COLUMNS: Final[Mapping[str, tuple[str, str]]] = {
@@ -25,13 +29,15 @@ COLUMNS: Final[Mapping[str, tuple[str, str]]] = {
 }
 
 
-def rows(picture: Picture) -> Iterable[dict[str, Any]]:
-    """One row for each point of each device that has ever spoken."""
+def rows(picture: Picture, now_ms: int) -> Iterable[dict[str, Any]]:
+    """One row for each point of each device that has ever spoken and is not personal; `now_ms`: UTC."""
     for device in picture.devices.values():
         at = device.now.get("t")
-        if at is None:
+        if at is None or device.about.get("personal"):
             continue
         values, doubts = device.full.get("v", {}), device.full.get("q", {})
+        if stale(device, now_ms):
+            values, doubts = {}, {"*": Code.STALE.text}
         for point in device.about["points"]:
             yield {
                 "gateway": device.about["gateway"],
@@ -45,14 +51,14 @@ def rows(picture: Picture) -> Iterable[dict[str, Any]]:
             }
 
 
-def latest(picture: Picture, *, now: str) -> dict[str, Any]:
+def latest(picture: Picture, *, now_ms: int) -> dict[str, Any]:
     """The newest values as one object."""
-    return {"schema": 1, "t": now, "rows": list(rows(picture))}
+    return {"schema": 1, "t": rfc3339(now_ms), "rows": list(rows(picture, now_ms))}
 
 
-def latest_csv(picture: Picture) -> str:
+def latest_csv(picture: Picture, *, now_ms: int) -> str:
     """The newest values, a row for each point."""
-    return _csv(list(COLUMNS), ([row[name] for name in COLUMNS] for row in rows(picture)))
+    return _csv(list(COLUMNS), ([row[name] for name in COLUMNS] for row in rows(picture, now_ms)))
 
 
 def dictionary(picture: Picture) -> dict[str, Any]:

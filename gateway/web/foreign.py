@@ -11,14 +11,17 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from gateway.clock import rfc3339
+from gateway.reading import LENGTHS_S
 from gateway.web.labels import times_ms
 
 NUMBER_MAX: Final = 1e15
 TEXT_MAX: Final = 200
 POINTS_MAX: Final = 500
 PARTS_MAX: Final = 100
+_STREAMS: Final = frozenset({"raw", "event", *LENGTHS_S})
 _EPOCH: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}")
-_LINK: Final = ("state", "waiting", "dead", "unheard", "dropped", "bytes", "load", "late", "crc", "timeouts")
+_LINK: Final = ("waiting", "dead", "letters", "unheard", "dropped", "bytes", "load", "late", "crc", "timeouts")
+_WORDS: Final = ("state", "lane", "code", "fact", "warning")
 
 
 def text(value: object) -> str:
@@ -67,6 +70,7 @@ def described(form: Mapping[str, Any]) -> dict[str, Any]:
     lane = form.get("lane")
     told: dict[str, Any] = {"kind": text(form.get("kind")), "profile": text(form.get("profile")), "points": points}
     told |= {"name": names(form.get("name")), "every_s": number(form.get("every_s")), "serial": None}
+    told |= {"streams": streams(form.get("streams")), "personal": form.get("personal") is True or None}
     told["location"] = place(form.get("location"))
     told["lane"] = {"n": number(lane.get("n")), "name": names(lane.get("name"))} if isinstance(lane, Mapping) else None
     return told
@@ -78,6 +82,11 @@ def identity(form: Mapping[str, Any]) -> dict[str, Any]:
     epoch, seq = form.get("epoch"), number(form.get("seq"))
     fits = isinstance(epoch, str) and _EPOCH.fullmatch(epoch) and isinstance(seq, int)
     return found | {"epoch": epoch if fits else "", "seq": seq if fits else 0}
+
+
+def streams(given: object) -> list[str]:
+    """Names of streams, those that are known."""
+    return [one for one in given if isinstance(one, str) and one in _STREAMS] if isinstance(given, list) else []
 
 
 def values(v: object) -> dict[str, Any]:
@@ -124,7 +133,8 @@ def health(form: Mapping[str, Any]) -> dict[str, Any]:
     told: dict[str, Any] = {"t": time(form["t"])}
     told |= {key: form[key] for key in ("uptime_s", "disk_free", "rss", "temp") if number(form.get(key)) is not None}
     if isinstance(clock := form.get("clock"), Mapping):
-        told["clock"] = {"trusted": clock.get("trusted") is True}
+        offset_s = number(clock.get("offset_s"))
+        told["clock"] = {"trusted": clock.get("trusted") is True, "offset_s": offset_s}
     for part in ("buses", "sinks"):
         if isinstance(held := form.get(part), Mapping):
             told[part] = {text(name): _link(one) for name, one in list(held.items())[:PARTS_MAX]}
@@ -132,8 +142,9 @@ def health(form: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _link(given: object) -> dict[str, Any]:
-    """State and numbers of a bus or sink."""
+    """State, words and numbers of a bus or sink. Raises `ValueError` where its time is none."""
     if not isinstance(given, Mapping):
         return {}
-    told = {key: given[key] for key in _LINK if key != "state" and number(given.get(key)) is not None}
-    return {"state": text(given.get("state")), **told} if "state" in given else told
+    told: dict[str, Any] = {key: given[key] for key in _LINK if number(given.get(key)) is not None}
+    told |= {key: text(given[key]) for key in _WORDS if given.get(key)}
+    return told | ({"oldest_t": time(given["oldest_t"])} if given.get("oldest_t") else {})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any, Final
@@ -24,6 +24,8 @@ _HEALTH: Final = ("uptime_s", "clock", "buses", "sinks", "disk_free", "rss", "te
 class LocalSource:
     """One gateway. `path` is its socket."""
 
+    tick_s = 1.0
+
     def __init__(self, path: Path, *, clock: Clock) -> None:
         self._path = path
         self._clock = clock
@@ -39,7 +41,7 @@ class LocalSource:
                     asking = group.create_task(self._ask_health(picture), name="ask-health")
                     await self._listen(picture, group)
                     asking.cancel()
-            except* (OSError, TimeoutError) as errors:
+            except* (OSError, TimeoutError, ValueError) as errors:  # ValueError: a line too long, or no JSON
                 fact = _first(errors)
             picture.state(up=False, since=rfc3339(self._clock.wall_ms()), fact=fact)
             await asyncio.sleep(AGAIN_S)
@@ -66,7 +68,7 @@ class LocalSource:
         for key in [key for key in picture.devices if key not in known]:
             picture.drop(key)
         for ident, facts in snapshot["devices"].items():
-            picture.device(gateway, ident, facts=facts)
+            picture.device(gateway, ident, facts={**facts, "streams": about.get("streams")})
             for window in facts.get("windows", ()):
                 picture.window(gateway, {"device": ident, **window})
             if facts["last"] is not None:
@@ -96,13 +98,21 @@ class LocalSource:
     async def _look_back(self, picture: Picture) -> None:
         """Fill sparklines and day figures from the journal; without, they begin now."""
         now_ms = self._clock.wall_ms()
-        ahead = {"from": rfc3339(now_ms - BACK_MS), "to": rfc3339(now_ms + 1)}
         leading = {point for device in picture.devices.values() for point in device.about["lead"][:1]}
-        for stream, points in (("1h", ["-"]), ("15m", sorted(leading))):
-            question = {"ask": "history", "series": "*", "stream": stream, "points": points, **ahead}
-            answer = await ask(self._path, question, timeout_s=60.0)
-            for line in answer.get("records", ()):
-                picture.window(self._gateway, line)
+        quarters = {device.about["window"] for device in picture.devices.values()} - {""}
+        for stream, points in (("1h", ["-"]), *((one, sorted(leading)) for one in sorted(quarters))):
+            begin, end = rfc3339(now_ms - BACK_MS), rfc3339(now_ms + 1)
+            while begin:  # an answer that was cut goes on where it ended
+                question = {"ask": "history", "series": "*", "stream": stream, "points": points}
+                try:
+                    answer = await ask(self._path, {**question, "from": begin, "to": end}, timeout_s=60.0)
+                except ValueError:  # longer than a line may be: that sparkline begins now, and the live side goes on
+                    picture.left["answers"] += 1
+                    break
+                lines = answer.get("records", [])
+                for line in lines:
+                    picture.window(self._gateway, line)
+                begin = _further(begin, lines) if answer.get("truncated") else ""
 
     async def history(self, gateway: str, *, question: Mapping[str, Any]) -> dict[str, Any]:
         """From the journal. Raises `NoHistory` while the daemon is away or where it refuses."""
@@ -112,6 +122,8 @@ class LocalSource:
             answer = await ask(self._path, {"ask": "history", **question}, timeout_s=30.0)
         except (OSError, TimeoutError) as error:
             raise NoHistory(str(error) or "the daemon does not answer") from None
+        except ValueError:
+            raise NoHistory("the daemon's answer is too long; ask for a shorter time") from None
         if "error" in answer:
             raise NoHistory(str(answer["error"].get("fact", "")))
         return answer
@@ -125,6 +137,12 @@ class LocalSource:
         if "error" in answer:
             raise NoSteering(str(answer["error"].get("fact", "")))
         return answer
+
+
+def _further(begin: str, lines: Sequence[Mapping[str, Any]]) -> str:
+    """Where a cut answer, oldest first, is to be continued; empty where it would only be given again."""
+    last = str(lines[-1]["t"]) if lines else begin
+    return last if last > begin else ""
 
 
 def _first(errors: BaseExceptionGroup[BaseException]) -> str:

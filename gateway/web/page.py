@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from html import escape
-from typing import Final
+from typing import Any, Final
 
 from gateway.web.labels import times_ms
 from gateway.web.picture import Device, Picture, ahead
@@ -106,16 +106,20 @@ def _rows(picture: Picture, lang: str, now_ms: int) -> Iterator[str]:
     for device in ordered[:ROWS_MAX]:
         about, now = device.about, device.now
         old = stale(device, now_ms)
-        values = "; ".join(_value(picture, device, point, lang) for point in about["lead"] if point in now.get("v", {}))
-        age_s = "" if "t" not in now else say("unit.s", lang, n=max(0, round((now_ms - times_ms(now["t"])) / 1000)))
-        if not values or old:
+        failed = now.get("state") == "failed"
+        held = (device.good if failed else now).get("v", {})
+        values = "; ".join(_value(picture, point, held[point], lang) for point in about["lead"] if point in held)
+        since = (device.good if failed else now).get("t")  # a failed device is as old as its last value
+        age_s = "" if since is None else say("unit.s", lang, n=max(0, round((now_ms - times_ms(since)) / 1000)))
+        if failed or old or not values:
             last = f" ({say('last.was', lang, v=values)})" if values else ""
             words = say("no.data", lang, age=age_s) if age_s else say("no.data.yet", lang)
             if old and ahead(device, now["t"], now_ms=now_ms):
                 words = say("ahead", lang)
             values = words + last
         doubts = ", ".join(f"{point}: {text}" for point, text in now.get("q", {}).items())
-        quality = say("q.stale", lang) if old else doubts or (say("q.good", lang) if now.get("v") else "")
+        doubts = say("q.stale", lang) if old and not failed else doubts
+        quality = doubts or (say("q.good", lang) if now.get("v") else "")
         cells = (_label(device, lang), say(f"tab.{about.get('kind', '')}", lang), values, quality, age_s)
         mark = ' class="stale"' if old or _bad(device, now_ms) else ""
         yield f"<tr{mark}>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>"
@@ -134,8 +138,7 @@ def _label(device: Device, lang: str) -> str:
     return f"{words}, {place}" if place else words
 
 
-def _value(picture: Picture, device: Device, point: str, lang: str) -> str:
+def _value(picture: Picture, point: str, value: Any, lang: str) -> str:
     facts = picture.points.get(point, {})
-    value = device.now["v"][point]
     number = f"{value:.{facts.get('digits', 2)}f}" if isinstance(value, int | float) else str(value)
     return f"{facts.get(lang, point)} {number} {facts.get('unit', '')}"

@@ -7,21 +7,24 @@ import contextlib
 import hashlib
 import logging
 import os
+import resource
 import secrets
 import signal
-from collections import Counter
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from gateway.clock import Clock, SystemClock
 from gateway.web.app import Extras, Pages
+from gateway.web.door import PARK_MAX, Door, Place, Places, listening
 from gateway.web.guard import Guard, Rules
 from gateway.web.picture import Picture
+from gateway.web.secret import secret_text
 from gateway.web.source import Source
 from gateway.web.stream import Stream
 
@@ -31,6 +34,7 @@ REQUEST_S: Final = 6.0
 KEEP_S: Final = 5
 NEXT_S: Final = KEEP_S + REQUEST_S
 STUCK_S: Final = 30
+SPARE: Final = 64  # file descriptors for all that is no connection
 NICE: Final = 15  # whatever the world asks of the page, the gateway's polls go first
 HEADERS_MAX: Final = 16_384
 LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "[::1]"})
@@ -67,9 +71,7 @@ def secret_of(path: Path) -> bytes:
     Raises:
         ValueError: others can read it, or it holds no such line.
     """
-    if path.stat().st_mode & 0o077:
-        raise ValueError(f"{path} can be read by others; chmod 600 it")
-    line = path.read_text(encoding="utf-8").strip()
+    line = secret_text(path)
     user, colon, password = line.partition(":")
     if not (user and colon and len(password) >= 12) or "\n" in line:
         raise ValueError(f"{path} must hold one line user:password, the password of 12 characters or more")
@@ -83,37 +85,20 @@ class Protocol(H11Protocol):
     which nothing is taken for `STUCK_S` is given up.
     """
 
-    open_count = 0
-    peers: ClassVar[Counter[str]] = Counter()
-
-    def __init__(self, *given: Any, **named: Any) -> None:
-        """Keep what it is made of until it is let in."""
-        self._given, self._counted = (given, named), False
+    def __init__(self, place: Place, **named: Any) -> None:
+        """`place` is given back when the connection is lost."""
+        super().__init__(**named)
+        self._place = place
 
     def connection_made(self, transport: Any) -> None:
-        """Count it; one too many is dropped at once, before anything is made for it."""
-        self._peer = str((transport.get_extra_info("peername") or ("?",))[0])
-        kind = type(self)
-        self._counted = kind.open_count < CONNECTIONS_MAX and kind.peers[self._peer] < PEER_MAX
-        if not self._counted:
-            transport.abort()
-            return
-        kind.open_count += 1
-        kind.peers[self._peer] += 1
-        super().__init__(*self._given[0], **self._given[1])
+        """It begins now."""
         super().connection_made(transport)
         self._until_s, self._unsent, self._stuck = self.loop.time() + REQUEST_S, 0, 0
         self._look = self.loop.call_later(REQUEST_S, self._drop_slow)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Count it out."""
-        if not self._counted:
-            return
-        kind = type(self)
-        kind.open_count -= 1
-        kind.peers[self._peer] -= 1
-        if not kind.peers[self._peer]:
-            del kind.peers[self._peer]
+        """It is over."""
+        self._place.leave()
         self._look.cancel()
         super().connection_lost(exc)
 
@@ -136,9 +121,31 @@ class Protocol(H11Protocol):
 
 
 class Server(uvicorn.Server):
-    """Ends the open streams before uvicorn waits for them."""
+    """uvicorn behind a door of our own; ends the open streams before uvicorn waits for them."""
 
     stream: Stream | None = None
+    door: Door | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Open the door at `sockets`; uvicorn itself listens to none."""
+        self.door = Door(
+            self._protocol,
+            places=Places(most=CONNECTIONS_MAX, of_peer=PEER_MAX),
+            tls=self.config.ssl,
+            parking=_descriptors() - CONNECTIONS_MAX - SPARE,
+        )
+        self.door.open(sockets or ())
+        self.servers = []
+        self.started = True
+
+    def _protocol(self, place: Place) -> Protocol:
+        return Protocol(place, config=self.config, server_state=self.server_state, app_state={})
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close the door, then let go who is in."""
+        if self.door is not None:
+            self.door.close()
+        await super().shutdown(sockets)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -157,11 +164,23 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
 
+def _descriptors() -> int:
+    """How many files we may hold open, after asking for room for all places and all who are parked."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = CONNECTIONS_MAX + PARK_MAX + SPARE
+    if 0 <= soft < wanted:
+        room = wanted if hard < 0 else min(wanted, hard)
+        with contextlib.suppress(OSError, ValueError):  # a sandbox may forbid it; there LimitNOFILE does the same
+            resource.setrlimit(resource.RLIMIT_NOFILE, (room, hard))
+            return room
+    return wanted if soft < 0 else soft
+
+
 def make(source: Source, listen: Listen, *, clock: Clock | None = None) -> tuple[Server, Picture, Stream]:
     """The server and what it shows; nothing runs yet."""
     clock = clock or SystemClock("system")
     picture = Picture(clock.wall_ms)
-    stream = Stream(picture, clock=clock, mark=secrets.token_hex(4))
+    stream = Stream(picture, clock=clock, mark=secrets.token_hex(4), tick_s=source.tick_s)
     pages = Pages(picture=picture, source=source, stream=stream, clock=clock, extras=listen.extras)
     hosts = LOOPBACK | {listen.address.lower()} | {host.lower() for host in listen.hosts}
     rules = Rules(hosts, listen.port, secure=listen.certificate is not None, secret=listen.secret)
@@ -196,11 +215,12 @@ async def serve(source: Source, listen: Listen) -> None:
     with contextlib.suppress(OSError):  # a unit's sandbox may forbid it; there CPUWeight does the same
         os.nice(NICE)
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))  # its awakening interrupts nobody's work
+    sockets = listening(listen.address, listen.port)
     server, picture, stream = make(source, listen)
     tasks = [
         asyncio.create_task(source.run(picture), name="source"),
         asyncio.create_task(stream.run(), name="stream"),
-        asyncio.create_task(server.serve(), name="http"),
+        asyncio.create_task(server.serve(sockets), name="http"),
     ]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

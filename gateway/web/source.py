@@ -17,7 +17,12 @@ class NoSteering(Exception):
 
 
 class Source(Protocol):
-    """Fills a picture for as long as it runs, comes back by itself after an outage, and answers for the past."""
+    """Fills a picture for as long as it runs, comes back by itself after an outage, and answers for the past.
+
+    `tick_s`: how often the page's stream looks for what it brought, seconds.
+    """
+
+    tick_s: float
 
     async def run(self, picture: Picture) -> None:
         """Until cancelled."""

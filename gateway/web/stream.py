@@ -1,5 +1,7 @@
-"""Server-sent events: a snapshot, then deltas at most once a second, a beat where nothing changes.
+"""Server-sent events: a snapshot, then deltas, a beat where nothing changes. No device is told more than once a second.
 
+How often the stream looks for changes is its source's (docs/decisions/0012-city-view-ticks.md): once a second for one
+gateway; more often for a city, where each change of a device that was told within the last second waits for its end.
 Every delta is encoded once and kept for 60 s; a page that comes back with Last-Event-ID gets what it missed, or a new
 snapshot. Event ids are "<start of this process>-<number>", so an id of another process is never taken for one of ours.
 """
@@ -16,8 +18,8 @@ import msgspec
 from gateway.clock import Clock, rfc3339
 from gateway.web.picture import Picture
 
-TICK_S: Final = 1.0
-KEPT: Final = 60
+EACH_S: Final = 1.0
+KEPT_S: Final = 60.0
 BEAT_S: Final = 10.0
 RETRY_MS: Final = 2000
 _encode: Final = msgspec.json.Encoder().encode
@@ -26,25 +28,27 @@ _encode: Final = msgspec.json.Encoder().encode
 class Stream:
     """Turns changes of a picture into events; `follow` is one page's share of them."""
 
-    def __init__(self, picture: Picture, *, clock: Clock, mark: str) -> None:
+    def __init__(self, picture: Picture, *, clock: Clock, mark: str, tick_s: float = EACH_S) -> None:
         self.followers = 0
         self._picture = picture
         self._clock = clock
         self._mark = mark
+        self._tick_s = tick_s
+        self._apart_s = EACH_S if tick_s < EACH_S else 0.0
         self._number = 0
-        self._deltas: deque[tuple[int, bytes]] = deque(maxlen=KEPT)
+        self._deltas: deque[tuple[int, bytes]] = deque(maxlen=round(KEPT_S / tick_s))
         self._news = asyncio.Event()
         self._ended = False
 
     async def run(self) -> None:
-        """Look for changes once a second, for ever."""
+        """Look for changes every `tick_s` seconds, for ever."""
         while True:
-            await asyncio.sleep(TICK_S)
+            await asyncio.sleep(self._tick_s)
             self.tick()
 
     def tick(self) -> None:
         """Pack what changed into one delta and wake the pages."""
-        changes = self._picture.take()
+        changes = self._picture.take(self._clock.mono_ns() / 1e9, apart_s=self._apart_s)
         if changes:
             self._number += 1
             body = _encode({"t": rfc3339(self._clock.wall_ms()), **changes})
@@ -76,7 +80,7 @@ class Stream:
         return int(number) if oldest - 1 <= int(number) <= self._number else None
 
     async def follow(self, last_id: str = "") -> AsyncIterator[bytes]:
-        """The events of one page, until `end`. A page too slow for 60 deltas gets a snapshot instead."""
+        """The events of one page, until `end`. A page that is 60 s behind gets a snapshot instead."""
         self.followers += 1
         loop = asyncio.get_running_loop()
         try:

@@ -33,7 +33,7 @@ def percentile(ordered: Floats, n: Ints, *, shares: Sequence[float]) -> Floats:
 def sketch(ordered: Floats, n: Ints) -> Sketch:
     """Order statistics of sorted columns, and how many samples each stands for (0 beside NaN)."""
     if len(ordered) <= SKETCH:
-        return ordered, (ordered == ordered).astype(np.float64)  # noqa: PLR0124
+        return ordered, (ordered == ordered).astype(np.float64)  # noqa: PLR0124 - as in `measure`
     ranks = np.arange(SKETCH)[:, None]
     few = n <= SKETCH
     places = np.where(few, ranks, (ranks + 0.5) * n / SKETCH).astype(np.int64)

@@ -24,9 +24,10 @@ from gateway.columns import Columns
 from gateway.config import Sink
 from gateway.journal.log import open_journal
 from gateway.lanes import Lanes
-from gateway.ledger import Filter, Ledger
+from gateway.ledger import Ledger
 from gateway.reading import Reading, Series
 from gateway.record import Record
+from gateway.selection import Selection
 from gateway.sinks import Fate
 
 VALUES = int(os.environ.get("CITYGATE_BENCH_BACKLOG", "10000000"))
@@ -41,10 +42,10 @@ def rss_kib() -> int:
 
 
 def lanes_of(journal, codec):
-    chosen = Filter(Sink(kind="memory", streams=("raw",)), personal=frozenset())
+    selection = Selection(Sink(kind="memory", streams=("raw",)), personal=frozenset())
     blob = journal.marks.get("sink:city")
     ledger = Ledger(low=0) if blob is None else Ledger.from_bytes(blob)
-    return Lanes(ledger=ledger, chosen=chosen, journal=journal, codec=codec)
+    return Lanes(ledger=ledger, selection=selection, journal=journal, codec=codec)
 
 
 async def fill(folder: Path) -> dict[str, float]:

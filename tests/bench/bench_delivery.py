@@ -23,9 +23,10 @@ from gateway.clock import FakeClock
 from gateway.codec import Codec
 from gateway.config import Sink
 from gateway.lanes import Lanes
-from gateway.ledger import Filter, Ledger
+from gateway.ledger import Ledger
 from gateway.reading import Reading, Series
 from gateway.record import Record
+from gateway.selection import Selection
 from gateway.shipper import Shipper
 from gateway.sinks.registry import make_sink
 
@@ -44,8 +45,8 @@ class Bench:
         for series in DEVICES:
             self.journal.mark(*self.codec.schema_marks(series))
         self.ledger = Ledger(low=self.journal.next)
-        chosen = Filter(Sink(kind="memory", streams=("raw",)), personal=frozenset())
-        lanes = Lanes(ledger=self.ledger, chosen=chosen, journal=self.journal, codec=self.codec)
+        selection = Selection(Sink(kind="memory", streams=("raw",)), personal=frozenset())
+        lanes = Lanes(ledger=self.ledger, selection=selection, journal=self.journal, codec=self.codec)
         sink = make_sink("city", Sink(kind="mqtt", urls=(url,)), site=SITE, clock=FakeClock(wall_ms=T0_MS))
         self.shipper = Shipper("city", sink=sink, lanes=lanes)
         self.count, self.offered, self.latency_s = 0, {}, []

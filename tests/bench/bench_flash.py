@@ -28,10 +28,11 @@ from gateway.columns import Columns
 from gateway.config import Sink
 from gateway.journal.log import open_journal
 from gateway.lanes import Lanes
-from gateway.ledger import Filter, Ledger
+from gateway.ledger import Ledger
 from gateway.numbers import next_epoch
 from gateway.pipeline import Pipeline
 from gateway.reading import Series
+from gateway.selection import Selection
 from gateway.sinks import Fate
 from gateway.window import Windows
 
@@ -83,9 +84,10 @@ class Site:
         )
         self.pipeline.fit(series, windows=Windows(series, ("1m", "15m", "1h"), zone=ZoneInfo("Asia/Bangkok")))
         self.series, self.weather = series, [Weather(one, n) for n, one in enumerate(series)]
-        chosen = Filter(Sink(kind="memory", streams=("raw", "1m", "15m", "1h", "event")), personal=frozenset())
+        selection = Selection(Sink(kind="memory", streams=("raw", "1m", "15m", "1h", "event")), personal=frozenset())
         self.sinks = {
-            name: Lanes(ledger=Ledger(low=0), chosen=chosen, journal=self.journal, codec=codec) for name in ("a", "b")
+            name: Lanes(ledger=Ledger(low=0), selection=selection, journal=self.journal, codec=codec)
+            for name in ("a", "b")
         }
         for lanes in self.sinks.values():
             lanes.begin()
@@ -102,7 +104,7 @@ class Site:
                 self.values += len(values)
                 self.pipeline.take(one, Sample(self.clock.now_ns, values, (0,) * len(values)))
         self.pipeline.tick()
-        self.pipeline.mark_numbers()
+        self.pipeline.set_marks()
         for name, lanes in self.sinks.items():
             for parcel in [*lanes.live(500), *lanes.backlog(500)]:
                 lanes.settle(parcel.position, Fate.DELIVERED)

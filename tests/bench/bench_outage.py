@@ -85,7 +85,7 @@ async def _outage(folder: Path) -> dict[str, float]:
             values = now.at(step * STEP_S)
             pipeline.take(one, Sample(clock.now_ns - 1_000_000 * random.randrange(50), values, (0,) * len(values)))
         pipeline.tick()
-        pipeline.mark_numbers()
+        pipeline.set_marks()
         await journal.commit()
         if step % 360 == 0:
             now_s = time.perf_counter()

@@ -7,9 +7,10 @@ import tarfile
 import time
 from pathlib import Path
 
+import paho.mqtt.client as paho
 import pytest
 from live_desk import LivePage, ScriptedDaemon, aqi, device, rfc
-from parts import program
+from parts import PartMissing, poll, program
 
 import gateway.web
 
@@ -42,9 +43,10 @@ def chromium():
 @pytest.fixture(scope="session")
 def axe(tmp_path_factory):
     folder = tmp_path_factory.mktemp("axe")
-    done = subprocess.run(["npm", "pack", "--silent", AXE], cwd=folder, capture_output=True, text=True, timeout=60)
+    npm = program("npm", package="npm")
+    done = subprocess.run([npm, "pack", "--silent", AXE], cwd=folder, capture_output=True, text=True, timeout=60)
     if done.returncode:
-        pytest.skip(f"npm cannot fetch {AXE}: {done.stderr[-200:]}")
+        raise PartMissing(f"npm cannot fetch {AXE} (or: make test PARTS=none): {done.stderr[-200:]}")
     with tarfile.open(folder / done.stdout.strip().splitlines()[-1]) as tar:
         return tar.extractfile("package/axe.min.js").read().decode()
 
@@ -58,7 +60,7 @@ def chart():
     if "uplot.js" not in before:
         done = subprocess.run(["sh", str(script), str(static)], capture_output=True, text=True, timeout=60)
         if done.returncode:
-            pytest.skip(f"npm cannot fetch uPlot: {done.stderr[-200:]}")
+            raise PartMissing(f"npm cannot fetch uPlot (or: make test PARTS=none): {done.stderr[-200:]}")
     yield
     for path in static.iterdir():
         if path.name not in before:
@@ -189,6 +191,92 @@ def test_a_failed_device_shows_no_number_and_the_alarm_stands_on_top(chromium, l
         assert "value does not move" in page.text_content(".tile")
 
 
+def figures(age_s=10):
+    """Windows with the figures of each kind, ended `age_s` ago."""
+    ended = {"stream": "15m", "t": rfc(age_s + 900), "end": rfc(age_s)}
+    return {
+        "air": [aqi(144, 4) | {"end": rfc(age_s)}],
+        "energy": [ended | {"i": {"demand_kw": {"value": 19.75}}}],
+        "water": [ended | {"i": {"stage": {"value": 1.4}, "rate_of_rise": {"value": -0.131}}}],
+        "traffic": [ended | {"i": {"flow": {"value": 444.0}, "density": {"value": 9.0, "level": 2}}}],
+    }
+
+
+BIG = {"air": "AQI 144", "energy": "19.75 kW", "water": "water stage 1.40 m", "traffic": "444 veh/h"}
+TOLD = {"air": "PM2.5 12", "energy": "12.0 W", "water": "Level 12.000 m", "traffic": "12.0 km/h"}
+
+
+def of_each_kind(**more):
+    """A device of each kind, with a figure, a demand limit and a mark on its tile."""
+    made = {kind: device(kind, windows=windows, **more) for kind, windows in figures().items()}
+    made["energy"]["points"]["power_active"]["limits"] = {"demand": 60_000}
+    return made
+
+
+def dead_looks_dead(page, kind):
+    """No mark, no meter, no figure and no value as one of now: what it told last stands beside its time."""
+    tile = page.locator(".tile")
+    assert tile.locator(".badge svg, .meter").count() == 0, kind
+    assert [tile.locator(part).text_content() for part in (".big", ".values", ".old")] == ["", "", ""], kind
+    note = tile.locator(".note").text_content()
+    assert re.fullmatch(rf"last: .*{re.escape(BIG[kind])}.* \(\d\d:\d\d:\d\d\)", note), kind
+    return tile.locator(".trouble").text_content()
+
+
+def test_a_device_that_dies_shows_no_figure_of_before_as_one_of_now(chromium, tmp_path):
+    (tmp_path / "state").mkdir()
+    daemon = ScriptedDaemon(tmp_path / "state", of_each_kind(every_s=600))
+    with daemon, LivePage(tmp_path) as live, Watch(chromium, live.ready()) as tab:
+        page = tab.open()
+        for kind, big in BIG.items():
+            page.click(f"#tab-{kind}")
+            page.wait_for_selector(f".tile .big:has-text('{big}')")
+        for kind in BIG:
+            daemon.tell(kind, {}, q={"*": "b:timeout"})
+        for kind in BIG:
+            page.click(f"#tab-{kind}")
+            page.wait_for_selector(".tile.bad")
+            words = dead_looks_dead(page, kind)
+            assert re.match(r"device does not answer: no answer, no data for \d+ s", words), words
+            assert TOLD[kind] in words, words
+        page.click(".tile")
+        page.wait_for_selector("dialog .trouble:has-text('no data for')")
+        assert tab.errors == []
+
+
+def test_a_device_that_is_silent_shows_no_figure_of_before_as_one_of_now(chromium, tmp_path):
+    (tmp_path / "state").mkdir()
+    daemon = ScriptedDaemon(tmp_path / "state", of_each_kind(every_s=1.0, ago_s=100.0))
+    with daemon, LivePage(tmp_path) as live, Watch(chromium, live.ready()) as tab:
+        page = tab.open()
+        for kind in BIG:
+            page.click(f"#tab-{kind}")
+            page.wait_for_selector(".tile.bad")
+            words = dead_looks_dead(page, kind)
+            assert re.match(r"no data for \d+ (s|min) \(last: ", words), words
+            page.click(".tile")
+            page.wait_for_selector("dialog tbody td:has-text('too old')")
+            assert page.locator("dialog tbody td:has-text('good')").count() == 0
+            page.keyboard.press("Escape")
+            page.wait_for_selector("dialog", state="detached")
+
+
+def test_a_figure_whose_windows_ended_long_ago_is_gone_while_the_device_lives(chromium, tmp_path):
+    (tmp_path / "state").mkdir()
+    devices = of_each_kind(every_s=600)
+    for kind, windows in figures(age_s=7300).items():
+        devices[kind]["windows"] = windows
+    daemon = ScriptedDaemon(tmp_path / "state", devices)
+    with daemon, LivePage(tmp_path) as live, Watch(chromium, live.ready()) as tab:
+        page = tab.open()
+        for kind, big in BIG.items():
+            page.click(f"#tab-{kind}")
+            page.wait_for_selector(f".tile .values:has-text('{TOLD[kind].split()[-2]}')")
+            tile = page.text_content(".tile")
+            assert big not in tile
+            assert "last:" not in tile
+
+
 def test_alarms_stand_with_level_since_and_their_folded_followers(chromium, tmp_path):
     (tmp_path / "state").mkdir()
     cause = {"id": "wire", "state": "raised", "code": "CG-BUS-02", "t": rfc(600), "level": 3, "device": "_gateway"}
@@ -253,6 +341,160 @@ def test_a_gap_is_a_gap_in_the_sparkline_and_in_the_detail(chromium, live):
         page.wait_for_selector("dialog .chart svg, dialog .chart canvas")
         if page.locator("dialog .chart svg").count():
             assert page.locator("dialog .chart path").get_attribute("d").count("M") == 2
+
+
+def spark_end(page, selector):
+    """How far the line reaches, as a share of the width, and whether a gap closes it."""
+    return page.evaluate(
+        """selector => { const svg = document.querySelector(selector), wide = svg.viewBox.baseVal.width;
+           const ends = [...svg.querySelector("path").getAttribute("d").matchAll(/[ML]([0-9.]+) /g)].map(m => +m[1]);
+           const gap = [...svg.querySelectorAll(".gap")].at(-1)?.getBBox();
+           return [Math.max(...ends) / wide, gap ? (gap.x + gap.width) / wide : 0]; }""",
+        selector,
+    )
+
+
+def test_a_line_ends_where_its_values_end_and_not_at_the_right_edge(chromium, tmp_path):
+    """A device dead for 6 hours: its tile and its detail show 24 hours up to now, the last quarter of it empty."""
+    (tmp_path / "state").mkdir()
+    lines = [line for line in history() if line["t"] < rfc(6 * 3600)]
+    devices = {"a": device(name={"en": "Air hole"}, every_s=1.0, ago_s=6 * 3600)}
+    daemon = ScriptedDaemon(tmp_path / "state", devices, history=lines)
+    with daemon, LivePage(tmp_path) as live, Watch(chromium, live.ready()) as tab:
+        page = tab.open()
+        page.wait_for_selector(".tile .spark path")
+        line, gap = spark_end(page, ".tile .spark")
+        assert 0.7 < line < 0.77
+        assert gap == 1
+        page.click(".tile")
+        page.wait_for_selector("dialog .chart svg, dialog .chart canvas")
+        if page.locator("dialog .chart svg").count():
+            line, gap = spark_end(page, "dialog .chart svg")
+            assert 0.7 < line < 0.77
+            assert gap == 1
+
+
+@pytest.mark.parametrize(("streams", "asked"), [(["raw", "1m", "1h"], "1m"), (["1h"], None), (None, "15m")])
+def test_the_detail_asks_for_the_windows_that_there_are(chromium, tmp_path, streams, asked):
+    (tmp_path / "state").mkdir()
+    minutes = [
+        {
+            "device": "a",
+            "stream": "1m",
+            "t": rfc(60 * n),
+            "end": rfc(60 * n - 60),
+            "v": {"pm2_5": {"mean": 20.0 + n % 5}},
+        }
+        for n in range(1400, 1, -1)
+    ]
+    daemon = ScriptedDaemon(tmp_path / "state", {"a": device(every_s=600)}, history=minutes, streams=streams)
+    with daemon, LivePage(tmp_path) as live, Watch(chromium, live.ready()) as tab:
+        page = tab.open()
+        page.click(".tile")
+        page.wait_for_selector("dialog .what:not(:empty)")
+        questions = [one["stream"] for one in daemon.asked if one["ask"] == "history" and one["series"] == "a"]
+        assert questions == ([asked] if asked else [])
+        link = page.locator("dialog a:has-text('CSV')")
+        assert link.count() == (1 if asked else 0)
+        if asked == "1m":
+            page.wait_for_selector(".tile .spark path")
+            page.wait_for_selector("dialog .chart svg, dialog .chart canvas")
+            assert "stream=1m" in link.get_attribute("href")
+        elif not asked:
+            assert "no windows of 15 minutes" in page.inner_text("dialog .what")
+        assert tab.errors == []
+
+
+def test_alarms_beyond_twenty_are_one_click_away_and_the_worst_stand_first(chromium, tmp_path):
+    (tmp_path / "state").mkdir()
+    alarms = []
+    for n in range(47):
+        alarm = {"id": f"a{n}", "state": "raised", "code": "CG-ALM-01", "t": rfc(100 + n), "level": 3 if n == 46 else 1}
+        alarms.append(alarm | {"text": {"en": f"alarm number {n}"}, "device": f"d{n}"})
+    daemon = ScriptedDaemon(tmp_path / "state", {"a": device(every_s=600)}, alarms=alarms)
+    with daemon, LivePage(tmp_path) as live, Watch(chromium, live.ready()) as tab:
+        page = tab.open()
+        page.wait_for_selector("#alarms li")
+        assert "47 alarms" in page.inner_text("#alarms p")
+        assert page.locator("#alarms li").count() == 20
+        assert "number 46" in page.locator("#alarms li").first.inner_text()
+        button = page.locator("#alarms > button")
+        assert button.inner_text() == "27 more"
+        button.click()
+        page.wait_for_selector("#alarms li:nth-child(47)")
+        assert button.is_hidden()
+
+
+def test_the_gateways_tab_tells_what_is_not_well(chromium, tmp_path):
+    (tmp_path / "state").mkdir()
+
+    broker = {"state": "up", "lane": "both", "waiting": 7, "oldest_t": rfc(7200), "letters": 3, "unheard": 5}
+    broker |= {"warning": "3 dead letters: citygate journal dead list"}
+    facts = {
+        "sinks": {"broker": broker, "influx": {"state": "up", "lane": "live", "waiting": 0, "dead": 0, "unheard": 0}},
+        "buses": {"rs485": {"state": "up", "load": 0.31, "crc": 2, "timeouts": 0, "late": 0}},
+        "clock": {"trusted": True, "offset_s": -1.25},
+    }
+
+    class Ailing(ScriptedDaemon):
+        def snapshot(self):
+            return super().snapshot() | facts
+
+        async def answer(self, request):
+            told = {"t": rfc(), "uptime_s": 61, "disk_free": 12_300_000_000, "rss": 61_000_000, "temp": 48.0}
+            return told | facts if request["ask"] == "health" else await super().answer(request)
+
+    daemon = Ailing(tmp_path / "state", {"a": device(every_s=600)})
+    with daemon, LivePage(tmp_path) as live, Watch(chromium, live.ready()) as tab:
+        page = tab.open()
+        assert "sink broker: 3 dead letters" in page.inner_text("#alarms li")
+        page.click("#tab-gateways")
+        card = page.locator(".tile.bad")
+        words = card.inner_text()
+        assert "sink broker: both · 7 waiting · oldest of " in words
+        assert "3 refused for good · 5 heard by nobody" in words
+        assert "sink influx: live · 0 waiting\n" in words
+        assert "bus rs485: up · 31 % · 2 CRC errors\n" in words
+        assert "clock off by -1.3 s" in words or "clock off by -1.2 s" in words
+        page.wait_for_selector(".tile:has-text('disk 12.3 GB free'):has-text('memory 61 MB'):has-text('board 48 °C')")
+        raised = {"id": "sink-broker-CG-SNK-04", "state": "raised", "code": "CG-SNK-04", "t": rfc(), "level": 2}
+        daemon.event(raised | {"text": {"en": "told by the gateway itself"}})
+        page.wait_for_selector("#alarms li:has-text('told by the gateway itself')")
+        assert page.locator("#alarms li").count() == 1  # once, not twice
+        assert tab.errors == []
+
+
+def test_a_city_of_many_gateways_has_the_worst_on_top_and_none_left_out(chromium, mosquitto, tmp_path):
+    client = paho.Client(paho.CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
+    client.connect("127.0.0.1", mosquitto.port)
+    client.loop_start()
+
+    def say(name, what, form):
+        topic = f"citygate/kk/{name}/{what}"
+        client.publish(topic, json.dumps({"t": rfc()} | form), qos=1, retain=True).wait_for_publish(5)
+
+    for n in range(70):
+        say(f"gw-{n:02}", "status", {"state": "offline" if n == 69 else "online"})
+    say("gw-68", "health", {"sinks": {"influx": {"state": "up", "lane": "live", "warning": "it doubles records"}}})
+    try:
+        with LivePage(tmp_path, "--broker", mosquitto.url) as live, Watch(chromium, live.ready()) as tab:
+            poll(lambda: len(json.loads(live.get("/api/snapshot")[2])["gateways"]) == 70, what="70 gateways")
+            page = tab.page
+            page.goto(live.url)
+            page.click("#tab-gateways")
+            page.wait_for_selector(".grid .tile.bad:has-text('gw-69')")
+            names = page.locator(".tile .name").all_inner_texts()
+            assert names[:3] == ["kk/gw-69", "kk/gw-68", "kk/gw-00"]
+            assert "it doubles records" in page.inner_text("#alarms")
+            assert page.locator(".grid .tile").count() == 60
+            assert "10 more" in page.inner_text("#panel > .hint")
+            page.locator(".grid .tile").last.scroll_into_view_if_needed()
+            page.mouse.wheel(0, 10_000)
+            page.wait_for_selector(".grid li:nth-child(70)")
+            assert tab.errors == []
+    finally:
+        client.disconnect()
+        client.loop_stop()
 
 
 def test_the_chart_library_draws_the_detail_with_its_gap(chromium, chart, tmp_path):
@@ -426,3 +668,43 @@ def test_the_size_of_what_is_loaded(live):
         total += len(body)
     print(f"\npage without the chart library: {total / 1000:.1f} kB gzip")
     assert total < 50_000
+
+
+@pytest.mark.parametrize("lang", ["en-GB", "th-TH"])
+def test_on_a_small_phone_the_map_and_the_table_can_be_read(chromium, tmp_path, lang):
+    """360 px: words of the map keep their size, every dot stands inside, no word of the table is broken."""
+    (tmp_path / "state").mkdir()
+    west, east = {"latitude": 16.43, "longitude": 102.82}, {"latitude": 16.44, "longitude": 102.84}
+    devices = {f"t{n}": device("traffic", every_s=600, location=west) for n in range(5)}
+    devices["m"] = device("energy", every_s=600, location=east)
+    devices["m"]["points"] |= {
+        name: {"unit": "kWh", "kind": "counter", "digits": 3} for name in ("energy_import", "energy_reactive_import")
+    }
+    devices["m"]["last"]["v"] |= {"energy_import": 12677.66, "energy_reactive_import": 12677.66}
+    daemon = ScriptedDaemon(tmp_path / "state", devices)
+    with daemon, LivePage(tmp_path) as live, Watch(chromium, live.ready(), lang=lang, size=(360, 740)) as tab:
+        page = tab.open("energy")
+        page.click("#tab-map")
+        page.wait_for_selector(".map .dot")
+        frame = page.locator(".map").bounding_box()
+        assert page.locator(".map .scale + text").bounding_box()["height"] >= 12
+        for dot in page.locator(".map .dot").all():
+            box = dot.locator(".mark").bounding_box()
+            assert frame["x"] <= box["x"] <= box["x"] + box["width"] <= frame["x"] + frame["width"]
+            assert dot.locator(".reach").bounding_box()["width"] >= 43.9
+        page.click("#tab-energy")
+        page.click(".tile")
+        page.wait_for_selector("dialog tbody tr")
+        lines = """cell => { const range = document.createRange();
+          range.selectNodeContents(cell);
+          return new Set([...range.getClientRects()].map(r => Math.round(r.top))).size; }"""
+        assert {head.evaluate(lines) for head in page.locator("dialog td:last-child").all()} == {1}
+        assert page.locator("dialog .scroll").evaluate("e => e.scrollWidth <= e.clientWidth")
+
+
+def test_one_quality_of_several_points_is_said_once(chromium, tmp_path):
+    (tmp_path / "state").mkdir()
+    devices = {"a": device(every_s=600, q={"pm2_5": "u:stuck", "pm10": "u:stuck"})}
+    with ScriptedDaemon(tmp_path / "state", devices), LivePage(tmp_path) as live, Watch(chromium, live.ready()) as tab:
+        page = tab.open()
+        page.wait_for_selector(".quality:has-text('PM2.5, PM10: value does not move')")

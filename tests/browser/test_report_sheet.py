@@ -1,21 +1,21 @@
 """The commissioning sheet in a real Chromium: one A4 page, Thai marks in place, the QR code whole, no network."""
 
 import re
-import shutil
 import subprocess
 
 import pytest
 from cli_desk import said, site
+from parts import program
 
-CHROMIUM = shutil.which("chromium")
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="apt-get install chromium")]
+pytestmark = [pytest.mark.browser, pytest.mark.parts]
 LINE = "A ฝุ่น ปู่ น้ำ ปั้น"
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run")
 
 
 def chromium(tmp_path, *argv):
     home = tmp_path / "profile"
-    done = subprocess.run([CHROMIUM, *FLAGS, f"--user-data-dir={home}", *argv], capture_output=True, timeout=60)
+    argv = [program("chromium", package="chromium"), *FLAGS, f"--user-data-dir={home}", *argv]
+    done = subprocess.run(argv, capture_output=True, timeout=60)
     assert done.returncode == 0, done.stderr
 
 
@@ -39,7 +39,7 @@ def test_thai_marks_and_the_code_are_drawn_whole(capsys, tmp_path):
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = play.chromium.launch(executable_path=program("chromium", package="chromium"), args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 800, "height": 1100})
         asked = []
         page.on("request", lambda request: asked.append(request.url))

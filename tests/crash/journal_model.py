@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import msgspec
 from crash.simulated_disk import Inline, SimDisk
 
+from gateway.journal.errors import NotYet
 from gateway.journal.log import Limits, open_journal
 
 PREAMBLE_KIND = 9
@@ -103,8 +104,11 @@ class History:
         self.promise = Promise(journal.first, journal.committed, dict(journal.marks), self.promise.loose)
 
     def thin(self, journal, level):
-        """Let go of the least important entries of the oldest segment that holds some."""
-        gone = journal.thin(level, importance)
+        """Let go of the least important entries of the oldest segment that holds some; none where it is too early."""
+        try:
+            gone = journal.thin(level, importance)
+        except NotYet:
+            gone = None
         assert all(entry.kind <= level for entry in gone or ())
         self.promise.loose = self.promise.loose | {entry.position for entry in gone or ()}
         return gone

@@ -1,6 +1,9 @@
 """I5, I6: any damaged byte, any cut, any strange file: it starts, loses only what was touched, and says how much."""
 
+import errno
+import os
 import random
+import re
 import zlib
 from functools import cache
 
@@ -329,6 +332,33 @@ def test_i6_a_newer_format_is_refused_and_untouched(small):
             opened(copy)
         assert not copy.locked
         assert {n: bytes(inode.live) for n, inode in copy.live.items()} == before
+
+
+def test_i6_a_newer_format_of_another_journal_is_set_aside(small):
+    disk, _, _ = small
+    copy = disk.snapshot()
+    head = bytearray(copy.live[segments(disk)[0]].live[:HEADER_BYTES])
+    head[8], head[12:28] = 9, b"another journal!"
+    head[-4:] = zlib.crc32(head[:-4]).to_bytes(4, "little")
+    copy.create("stray.seg").write(bytes(head), offset=0)
+    log = opened(copy)
+    assert "stray.seg" not in copy.names()
+    assert log.next == opened(disk.snapshot()).next
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM])
+def test_i6_what_may_not_be_looked_at_is_not_taken_for_damaged(small, code):
+    disk, _, _ = small
+    for name in segments(disk):
+        copy = disk.snapshot()
+        copy.fault = lambda op, path, name=name: code if (op, path) == ("read", name) else 0
+        before = {n: bytes(inode.live) for n, inode in copy.live.items()}
+        with pytest.raises(OSError, match=re.escape(os.strerror(code))):
+            opened(copy)
+        assert not copy.locked
+        assert {n: bytes(inode.live) for n, inode in copy.live.items()} == before
+        copy.fault = None
+        assert opened(copy).next == opened(disk.snapshot()).next
 
 
 def test_i4_a_damaged_base_takes_the_marks_from_the_segment_before(small):

@@ -51,8 +51,31 @@ def test_every_elf_file_is_of_the_architecture(tmp_path, arch):
         assert (tmp_path / "root" / part).stat().st_size > 100, part
     manual = gzip.decompress((tmp_path / "root/usr/share/man/man1/citygate.1.gz").read_bytes()).decode()
     assert all(f"\n.B {verb}" in manual for verb in ("scan", "read", "probe", "config"))
+    static = next((tmp_path / "root").rglob("gateway/web/static"))
+    for name, needed in (("uplot.js", b"export default uPlot"), ("uplot.css", b".u-"), ("uplot.LICENSE", b"MIT")):
+        assert needed in (static / name).read_bytes(), name
     print(f"{arch}: {len(machines)} ELF files, all of machine {MACHINE[arch]}")
     assert list((tmp_path / "root").rglob("direct_url.json")) == []  # it would name the folder of the build
+
+
+def test_without_npm_it_fails_or_says_that_the_chart_is_left_out(tmp_path):
+    """A package without its chart library is one that somebody asked for."""
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    (tools / "npm").write_text("#!/bin/sh\necho npm: no network >&2\nexit 1\n")
+    (tools / "npm").chmod(0o755)
+    path = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}"}
+    options = {"capture_output": True, "text": True, "timeout": 900, "cwd": ROOT, "env": path}
+    done = subprocess.run([ROOT / "deploy/deb/build.sh", "amd64", tmp_path], **options)
+    assert done.returncode == 69
+    assert "--without-chart" in done.stderr
+    assert list(tmp_path.glob("*.deb")) == []
+    done = subprocess.run([ROOT / "deploy/deb/build.sh", "--without-chart", "amd64", tmp_path], **options)
+    assert done.returncode == 0, done.stderr
+    package = done.stdout.strip().splitlines()[-1]
+    names = subprocess.run(["dpkg-deb", "-c", package], capture_output=True, text=True, timeout=120, check=True).stdout
+    assert "static/app.js" in names
+    assert "uplot" not in names
 
 
 def mirror():

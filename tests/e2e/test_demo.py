@@ -89,3 +89,46 @@ def daemon_of(parent):
         if above == parent and b"run" in command:
             return int(folder.name)
     return None
+
+
+def children_of(parent):
+    """Process id -> command of what a process started."""
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1]) == parent:
+                found[int(folder.name)] = (folder / "cmdline").read_bytes().decode()
+        except (OSError, ValueError):
+            continue
+    return found
+
+
+def lives(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.parts
+def test_a_demo_that_was_killed_leaves_nothing_behind(tmp_path):
+    """No daemon, page, broker or database without the demo that would end it: also of those started in threads."""
+    demo = subprocess.Popen(
+        [*DEMO, "--no-history", "--keep", str(tmp_path)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        log = tmp_path / "daemon.log"
+        poll(lambda: log.exists() and "is open" in log.read_text(), what="the daemon")
+        poll(lambda: len(children_of(demo.pid)) >= 6, what="daemon, page, city, broker, database, leash")
+        children = children_of(demo.pid)
+        assert {word for word in ("run", "live", "mosquitto", "influxd") if word in "".join(children.values())}
+    finally:
+        demo.kill()
+        demo.wait()
+    killed_s = time.monotonic()
+    try:
+        poll(lambda: not any(map(lives, children)), what="the end of all that the demo started", deadline_s=8.0)
+        print(f"all gone after {time.monotonic() - killed_s:.2f} s")
+    finally:
+        for pid in filter(lives, children):
+            os.kill(pid, signal.SIGKILL)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+from firmware_sims.bench import UnknownDevice
 from firmware_sims.gateway_process import until
 from firmware_sims.score import lines, score
 from firmware_sims.truth import line
@@ -153,3 +154,13 @@ def test_virtual_time(cg_clock):
         return asyncio.get_running_loop().time()
 
     assert cg_clock(hours()) >= 7200.0
+
+
+@pytest.mark.parametrize("where", ["device", "bus"])
+def test_a_device_that_nobody_simulates_is_named_with_those_like_it(cg_device, cg_bus, where):
+    with pytest.raises(UnknownDevice) as caught:
+        _ = cg_device("eastron-sdm360") if where == "device" else cg_bus({1: "eastron-sdm360"})
+    assert "no device 'eastron-sdm360' is simulated; you meant eastron-sdm630" in str(caught.value)
+    assert caught.value.near[0] == "eastron-sdm630"
+    with pytest.raises(UnknownDevice, match=r"no device 'unknown' is simulated \(`citygate sim --help` lists all \d+"):
+        cg_device("unknown")

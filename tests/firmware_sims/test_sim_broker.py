@@ -126,6 +126,38 @@ def test_reason_codes_of_publish(code, matched, expected):
     run(scene())
 
 
+@pytest.mark.parametrize("version", [paho.MQTTv5, paho.MQTTv311])
+@pytest.mark.parametrize("script", [Script(disconnect={"denied/#": 0x87}), Script(close={"denied/#"})])
+def test_a_publish_that_ends_the_connection(script, version):
+    async def scene():
+        async with (
+            Broker(script=script) as broker,
+            paho_client(broker, version=version, reconnect_on_failure=False) as p,
+        ):
+            allowed = p.client.publish("open/x", b"1", qos=1)
+            await until(lambda: allowed.mid in p.acks)
+            denied = p.client.publish("denied/x", b"1", qos=1)
+            await until(lambda: p.left)
+            by_name = version == paho.MQTTv5 and script.disconnect
+            assert p.left == [0x87 if by_name else 0x80]  # of 0x80 paho makes "unspecified"
+            assert denied.mid not in p.acks
+            assert [message.topic for message in broker.messages] == ["open/x"]
+
+    run(scene())
+
+
+def test_a_topic_without_an_answer():
+    async def scene():
+        async with Broker(script=Script(unanswered={"denied/#"})) as broker, paho_client(broker) as p:
+            denied = p.client.publish("denied/x", b"1", qos=1)
+            allowed = p.client.publish("open/x", b"1", qos=1)
+            await until(lambda: allowed.mid in p.acks)
+            assert denied.mid not in p.acks
+            assert [message.topic for message in broker.messages] == ["open/x"]
+
+    run(scene())
+
+
 def test_acknowledgements_late_or_never():
     async def scene():
         script = Script(puback_delay_s=0.15)

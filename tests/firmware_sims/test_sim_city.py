@@ -10,10 +10,10 @@ import subprocess
 import sys
 import termios
 import time
-import tty
 from contextlib import contextmanager
 
 import pytest
+from raw_port import port
 
 from firmware_sims.city import City
 from firmware_sims.control import scenario
@@ -47,19 +47,6 @@ def program(*arguments):
 def tell(process, order):
     process.stdin.write(json.dumps(order) + "\n")
     return json.loads(process.stdout.readline())
-
-
-@contextmanager
-def port(path, speed=termios.B9600):
-    fd = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
-    try:
-        tty.setraw(fd)
-        settings = termios.tcgetattr(fd)
-        settings[4] = settings[5] = speed
-        termios.tcsetattr(fd, termios.TCSANOW, settings)
-        yield fd
-    finally:
-        os.close(fd)
 
 
 def read(fd, size, timeout_s=10.0):

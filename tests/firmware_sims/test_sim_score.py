@@ -86,3 +86,21 @@ def test_the_verb(tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["all"]["right"] == 1
     records.write_text(json.dumps(record(0, voltage=23.0)) + "\n")
     assert main(["score", str(truth), str(records)]) == 1
+
+
+@pytest.mark.parametrize(("fault", "value", "verdict"), [
+    ("silence", 9.0, "right"), ("silence", 5.0, "right"), ("", 9.0, "wrong"), ("silence", 12.0, "wrong"),
+    ("silence", 8.0, "wrong"),
+])  # fmt: skip
+def test_a_count_holds_what_the_answers_that_got_lost_had_counted(fault, value, verdict):
+    """3, then 4 that nobody heard, then 5: a card that counts since the last answer was heard gives 9."""
+    truth = [said(t_s, part="ch1", vehicle_count=n, fault=f) for t_s, n, f in ((0, 3, ""), (10, 4, fault), (20, 5, ""))]
+    records = [record(0, device="meter-ch1", vehicle_count=3.0), record(20, device="meter-ch1", vehicle_count=value)]
+    found = score(truth, records)["meter-ch1"]
+    assert found["right"] == 1 + (verdict == "right")
+    assert found["wrong"] == (verdict == "wrong")
+
+
+def test_a_count_goes_round_at_its_modulus():
+    truth = [said(0, vehicle_count=200, fault="late"), said(10, vehicle_count=100)]
+    assert figures(truth, [record(10, vehicle_count=44.0)])["right"] == 1

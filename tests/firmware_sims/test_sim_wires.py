@@ -5,11 +5,11 @@ import json
 import os
 import termios
 import time
-import tty
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from raw_port import port
 
 from firmware_sims.city import build
 from firmware_sims.device import Served, steady
@@ -25,19 +25,6 @@ from firmware_sims.ultrasonic import DRESS, MaxBotixHRXL
 from firmware_sims.wire import PtyWire
 
 REQUEST = rtu(1, b"\x03\0\4\0\x40")  # 64 registers: 133 bytes of answer
-
-
-@contextmanager
-def port(path, speed=termios.B9600):
-    fd = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
-    try:
-        tty.setraw(fd)
-        settings = termios.tcgetattr(fd)
-        settings[4] = settings[5] = speed
-        termios.tcsetattr(fd, termios.TCSANOW, settings)
-        yield fd
-    finally:
-        os.close(fd)
 
 
 async def gather(fd, *, until=lambda data: False, timeout_s=10.0):

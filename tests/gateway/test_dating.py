@@ -53,7 +53,7 @@ class Life:
         self.clock.offset_ms, self.clock.trust = self.truth_ms, True
 
     def commit(self):
-        self.pipeline.mark_numbers()
+        self.pipeline.set_marks()
         self.journal.commit_now()
 
     @property
@@ -171,3 +171,15 @@ def test_sleep_is_told_and_is_no_step():
     events = [r.body for r in life.records if r is not None and r.stream == "event"]
     assert [(event.code, event.body) for event in events] == [("CG-CLK-03", {"slept_s": 60.0})]
     assert max(abs(error_s(r)) for r in life.raw) < 0.001
+
+
+def test_a_held_sample_that_a_full_journal_lets_go_of_is_counted_as_lost():
+    life = Life(RamJournal(), boot="a", truth_ms=T0)
+    life.poll(3)
+    held = [entry.position for entry in life.journal.read(0, limit_bytes=1 << 20) if entry.kind == UNDATED]
+    assert [life.pipeline.let_go(position) for position in held] == [True] * 3
+    assert life.pipeline.undated_lost == 3
+    life.sync()
+    life.poll(1)
+    assert not any(life.pipeline.let_go(position) for position in held)  # dated by now: nothing is lost with them
+    assert life.pipeline.undated_lost == 3

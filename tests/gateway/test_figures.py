@@ -470,3 +470,14 @@ def test_the_old_thai_table_on_request_and_a_gas_measured_in_mass():
         found = named(figures.attach(record(one, "1h", DAY0 + k * HOUR, pm2_5__mean=37.0, no2_mass__mean=200.0)))
     assert (found["aqi_th_2018_pm2_5"].value, found["aqi_th_2018_pm2_5"].rule) == (50, "TH2018")
     assert found["aqi_th_no2"].value == 50  # 106 ppb: the head of its second level
+
+
+@pytest.mark.parametrize("gas", ["o3", "no2", "so2"])
+def test_a_sensor_of_one_gas_in_mass_has_the_index_of_the_gas(gas):
+    """Such a device has no other point of air: its mass alone brings the figures."""
+    one = site("air", f"{gas}_mass")
+    assert point(f"{gas}_mass").unit == "ug/m3"
+    figures, found = Figures([one]), {}
+    for k in range(8):
+        found = named(figures.attach(record(one, "1h", DAY0 + k * HOUR, **{f"{gas}_mass__mean": 100.0})))
+    assert {"aqi_th", "aqi_us"} <= set(found)

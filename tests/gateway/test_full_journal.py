@@ -4,18 +4,20 @@ import asyncio
 import errno
 import random
 
+import msgspec
 import pytest
 from crash.simulated_disk import Inline, SimDisk
 from made_records import event, raw, series, window
 
-from gateway.codec import Codec
+from gateway.codec import DEAD, UNDATED, Codec
 from gateway.columns import Columns
 from gateway.config import Sink
 from gateway.journal.errors import CommitFailed
 from gateway.journal.log import Limits, open_journal
 from gateway.lanes import Lanes
-from gateway.ledger import Filter, Ledger
+from gateway.ledger import Ledger
 from gateway.retention import Retention
+from gateway.selection import Selection
 from gateway.sinks import Fate
 
 T0 = 1_795_000_000_000
@@ -37,7 +39,7 @@ class Gateway:
         blob = self.journal.marks.get("sink:city")
         self.lanes = Lanes(
             ledger=Ledger(low=0) if blob is None else Ledger.from_bytes(blob),
-            chosen=Filter(Sink(kind="memory", streams=STREAMS), personal=frozenset()),
+            selection=Selection(Sink(kind="memory", streams=STREAMS), personal=frozenset()),
             journal=self.journal,
             codec=self.codec,
         )
@@ -134,6 +136,66 @@ def test_then_short_windows_then_all_others():
     asyncio.run(filled(gateway, 9000))
     share = check(gateway, 9000)
     assert share["raw"] < share["1m"] < share["15m"] <= share["event"] == 1.0
+
+
+def test_a_full_disk_gets_the_spare_files_before_anything_important_goes(monkeypatch):
+    monkeypatch.setattr("gateway.retention.PUT_OFF", 0)
+    gateway = Gateway(SimDisk(), segments=4)
+
+    def refuse(op, name):
+        spares = any(one.endswith(".free") for one in gateway.disk.live)
+        return errno.ENOSPC if op == "create" and name.endswith(".new") and spares else 0
+
+    enforce = gateway.retention.enforce
+
+    async def beside_a_spare(now_ms):
+        if gateway.journal.full and not gateway.journal._store._free:
+            gateway.journal._store._make_spare()
+        return await enforce(now_ms)
+
+    gateway.disk.fault, gateway.retention.enforce = refuse, beside_a_spare
+    asyncio.run(filled(gateway, 6000))
+    assert gateway.lanes.ledger.counts["dropped"] > 1000
+    share = check(gateway, 6000)
+    assert share["event"] == share["15m"] == share["1m"] == 1.0
+
+
+def test_where_the_disk_takes_no_thinner_file_for_long_the_oldest_goes_whole_and_is_told():
+    gateway = Gateway(SimDisk(), segments=3)
+    gateway.disk.fault = lambda op, name: errno.ENOSPC if op == "create" and name.endswith(".new") else 0
+    asyncio.run(filled(gateway, 4000))
+    assert gateway.lanes.ledger.counts["dropped"] > 1000
+    assert check(gateway, 4000)["event"] < 1.0
+
+
+def test_held_samples_and_dead_letters_that_go_are_told():
+    gateway = Gateway(SimDisk(), segments=3)
+    held = set()
+
+    async def fill():
+        for number in range(4000):
+            sample = (gateway.meter, (float(number), 1.0), (0, 0))
+            held.add(gateway.journal.append(UNDATED, gateway.codec.hold(bytes(16), number, what=sample)))
+            letter = gateway.codec.encode(raw(gateway.meter, T0 + number, number + 1))
+            gateway.journal.append(DEAD, msgspec.msgpack.encode([1, "city", "no", *letter]))
+            if number % 20 == 0:
+                await gateway.beat()
+
+    gateway.retention = Retention(
+        journal=gateway.journal, codec=gateway.codec, lanes={"city": gateway.lanes}, tell=gateway.tell,
+        let_go=lambda position: position in held,
+    )  # fmt: skip
+    asyncio.run(fill())
+    left, at = {UNDATED: 0, DEAD: 0}, 0
+    while entries := gateway.journal.read(at, limit_bytes=1 << 20):
+        for entry in entries:
+            left[entry.kind] = left.get(entry.kind, 0) + 1
+        at = entries[-1].position + 1
+    told = {"samples": 0, "letters": 0}
+    for gap in gateway.told:
+        told[gap.id.split("-")[1]] += gap.body["n"]
+    assert told == {"samples": 4000 - left[UNDATED], "letters": 4000 - left[DEAD]}
+    assert min(told.values()) > 100
 
 
 @pytest.mark.parametrize("variant", ["none", "all", "subset"])

@@ -26,7 +26,7 @@ class Life:
         self.journal = open_journal(disk, executor=Inline())
         self.taken = []
         self.hurries = 0
-        bench = sim_bench.Bench(device)
+        bench = sim_bench.facing(device)
         polled = PolledStream(Wire(bench), load(name), parts=PARTS)
         self.device = polled
         station = Station("radar", 5.0, {part: series(f"radar-{part}") for part in PARTS}, polled)
@@ -92,9 +92,9 @@ def test_an_interval_that_never_changes_after_a_restart_becomes_stale():
     async def scenario():
         device, _ = sim_bench.made("wavetronix-ss105")
         device.device.frozen_s = sim_bench.NOON_S
-        one = PolledStream(Wire(sim_bench.Bench(device)), load("wavetronix-ss105"), parts=PARTS)
+        one = PolledStream(Wire(sim_bench.facing(device)), load("wavetronix-ss105"), parts=PARTS)
         assert await one.poll()
-        two = PolledStream(Wire(sim_bench.Bench(device)), load("wavetronix-ss105"), parts=PARTS)
+        two = PolledStream(Wire(sim_bench.facing(device)), load("wavetronix-ss105"), parts=PARTS)
         two.seen.update(one.seen)
         assert await two.poll() == ()
         await asyncio.sleep(100.0)

@@ -6,6 +6,7 @@ import stat
 
 import pytest
 
+import gateway.local
 from gateway.local import LocalSocket, ask, subscribe
 
 
@@ -69,8 +70,32 @@ async def slow(local):
     await lines.aclose()
 
 
-@pytest.mark.parametrize("scenario", [snapshot, garbage, follow, slow])
-def test_local(scenario, tmp_path):
+async def one_history_at_a_time(local):
+    """Their answers are long: the next is made when the one before is taken, or its asker is gone."""
+    begun, more = [], asyncio.Event()
+
+    async def long(request):
+        begun.append(request["n"])
+        await more.wait()
+        return {"records": "x" * (4 << 20)}
+
+    local._answer = long
+    _reader, idle = await asyncio.open_unix_connection(local.path)
+    idle.write(b'{"ask":"history","n":0}\n')
+    while not begun:
+        await asyncio.sleep(0)
+    asking = asyncio.create_task(ask(local.path, {"ask": "history", "n": 1}))
+    assert await ask(local.path, {"ask": "snapshot"}) == {"schema": 1}
+    assert begun == [0]
+    more.set()
+    assert len((await asking)["records"]) == 4 << 20  # although the first never reads
+    assert begun == [0, 1]
+    idle.close()
+
+
+@pytest.mark.parametrize("scenario", [snapshot, garbage, follow, slow, one_history_at_a_time])
+def test_local(scenario, tmp_path, monkeypatch):
+    monkeypatch.setattr(gateway.local, "TAKE_S", 0.5)
     serving(scenario)(tmp_path)
 
 

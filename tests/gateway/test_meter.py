@@ -15,8 +15,9 @@ from gateway.codec import Codec
 from gateway.config import Sink
 from gateway.config.duration import Budget
 from gateway.lanes import Lanes
-from gateway.ledger import Filter, Ledger
+from gateway.ledger import Ledger
 from gateway.meter import Meter, period_of
+from gateway.selection import Selection
 from gateway.shipper import Shipper
 from gateway.sinks.memory import MemorySink
 
@@ -43,7 +44,7 @@ def test_a_period_begins_at_its_local_start(period, begins, ends):
 
 
 @given(
-    st.datetimes(min_value=datetime(2024, 1, 1), max_value=datetime(2040, 1, 1)),  # noqa: DTZ001
+    st.datetimes(min_value=datetime(2024, 1, 1), max_value=datetime(2040, 1, 1)),  # noqa: DTZ001 - the zone is drawn below
     st.sampled_from(["hour", "day", "week", "month"]),
     st.sampled_from(["Asia/Bangkok", "Europe/Berlin", "America/Santiago", "Asia/Kathmandu", "Australia/Lord_Howe"]),
 )
@@ -89,8 +90,8 @@ class Bench:
         self.journal, self.codec, self.meter = RamJournal(), Codec({}), series()
         self.journal.mark(*self.codec.schema_marks(self.meter))
         self.sink = MemorySink(window=10)
-        chosen = Filter(Sink(kind="memory", streams=("raw", "1m")), personal=frozenset())
-        lanes = Lanes(ledger=Ledger(low=0), chosen=chosen, journal=self.journal, codec=self.codec)
+        selection = Selection(Sink(kind="memory", streams=("raw", "1m")), personal=frozenset())
+        lanes = Lanes(ledger=Ledger(low=0), selection=selection, journal=self.journal, codec=self.codec)
         self.shipper = Shipper("mem", sink=self.sink, lanes=lanes)
         self.shipper.meter = Meter(lanes.ledger, budget=Budget(size_bytes, "hour"), now_ms=self.now_ms, zone=UTC)
         self.count = 0
@@ -159,3 +160,19 @@ def test_periods_of_a_repeated_hour_do_not_overlap():
     berlin, day = ZoneInfo("Europe/Berlin"), ms("2026-10-25T00:00")
     edges = {period_of(day + minutes * 60_000, "hour", zone=berlin) for minutes in range(0, 360, 7)}
     assert all(end - begin == timedelta(hours=1).total_seconds() * 1000 for begin, end in edges)
+
+
+def test_a_clock_that_steps_over_the_start_of_a_period_and_back_does_not_give_it_twice():
+    now = [ms("2026-12-01T00:00")]
+    meter = Meter(Ledger(low=0), budget=Budget(100, "month"), now_ms=lambda: now[0], zone=UTC)
+    assert not meter.spent
+    meter.add(100)
+    for moment, spent in (("2026-11-30T12:00", True), ("2026-12-01T00:10", True), ("2027-01-01T00:00", False)):
+        now[0] = ms(moment)
+        assert meter.spent is spent, moment
+        assert meter.report()["until"] == ("2027-01-01T00:00:00.000Z" if spent else "2027-02-01T00:00:00.000Z")
+    meter.add(100)
+    now[0] = ms("2026-11-15T00:00")  # that clock had been ahead by more than a period: what it began is not kept
+    assert meter.spent
+    now[0] = ms("2026-12-15T00:00")
+    assert not meter.spent

@@ -9,38 +9,17 @@ from itertools import pairwise
 import pytest
 import virtual_time
 from bus_sim import Bus
+from made_profiles import profile
 from made_records import series
 
 from drivers.modbus.device import RegisterDevice
 from drivers.modbus.master import Master
 from drivers.points import points
-from drivers.profile import parse
 from gateway.poller import PolledWire, Station
 
 UNITS = 20
 ODD = 7
-HEAD = """schema=1
-id="x-y"
-maker="x"
-model="y"
-kind="energy"
-version=1
-speaks="modbus"
-every_s=1.0
-source="test"
-proven="untested"
-"""
-PROFILE = parse(
-    HEAD
-    + """[[row]]
-point="voltage_l1"
-read="input 0 f32"
-[[row]]
-point="current_l1"
-read="input 6 f32"
-""",
-    name="x-y",
-)
+PROFILE = profile(("voltage_l1", "input 0 f32"), ("current_l1", "input 6 f32"))
 
 
 def told(unit, address, count):
@@ -159,11 +138,7 @@ def test_one_bad_unit_harms_only_itself(kind, every_s):
         assert_dead_one_is_cheap_and_fails_on_time(wire, got, bus, seconds, found_s=3.0)
 
 
-LONG = parse(
-    HEAD
-    + "".join(f'[[row]]\npoint="{name}"\nread="input {300 * n} u16"\n' for n, name in enumerate(list(points())[:24])),
-    name="x-y",
-)
+LONG = profile(*[(name, f"input {300 * n} u16") for n, name in enumerate(list(points())[:24])])
 
 
 def test_a_long_plan_is_no_fault():
@@ -196,10 +171,7 @@ def test_a_long_plan_is_no_fault():
     assert all(len(taken[one.id]) >= 115 for one in stations[:-1])
 
 
-WIDE = parse(
-    HEAD + "".join(f'[[row]]\npoint="{name}"\nread="input {n} u16"\n' for n, name in enumerate(list(points())[:40])),
-    name="x-y",
-)
+WIDE = profile(*[(name, f"input {n} u16") for n, name in enumerate(list(points())[:40])])
 
 
 def test_a_unit_that_begins_to_refuse_everything_does_not_stop_the_others():

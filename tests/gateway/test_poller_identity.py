@@ -5,33 +5,19 @@ import asyncio
 import pytest
 import virtual_time
 from bus_sim import Bus
+from made_profiles import profile
 from made_records import series
 
 from drivers.link import TcpLink
 from drivers.modbus.device import RegisterDevice
 from drivers.modbus.master import Master
-from drivers.profile import parse
 from drivers.sample import Code, Sample
 from gateway.poller import PolledWire, PushWire, Station
 
-PROFILE = parse(
-    """schema=1
-id="x-y"
-maker="x"
-model="y"
-kind="energy"
-version=1
-speaks="modbus"
-every_s=1.0
-source="test"
-proven="untested"
-[[row]]
-point="energy_import"
-read="input 0 u16"
-[[row]]
-point="energy_export"
-read="input 1 u16"
-[[fingerprint]]
+PROFILE = profile(
+    ("energy_import", "input 0 u16"),
+    ("energy_export", "input 1 u16"),
+    more="""[[fingerprint]]
 read="holding 11 u16"
 means="model"
 equals=341.0
@@ -40,7 +26,6 @@ read="holding 100 u16"
 registers=3
 means="serial number"
 """,
-    name="x-y",
 )
 
 

@@ -12,39 +12,24 @@ import tty
 
 import pytest
 from bus_sim import crc
+from made_profiles import profile
 from made_records import series
 
 from drivers.link import SerialLink
 from drivers.modbus.device import RegisterDevice
 from drivers.modbus.master import Master
-from drivers.profile import parse
 from gateway.poller import PolledWire, Station
 
-PROFILE = parse(
-    """schema=1
-id="x-y"
-maker="x"
-model="y"
-kind="energy"
-version=1
-speaks="modbus"
-every_s=0.25
-source="test"
-proven="untested"
-[[row]]
-point="energy_import"
-read="input 0 u16"
-[[row]]
-point="energy_export"
-read="input 1 u16"
-[serial]
+PROFILE = profile(
+    ("energy_import", "input 0 u16"),
+    ("energy_export", "input 1 u16"),
+    every_s=0.25,
+    limits="timeout_ms=200",
+    more="""[serial]
 read="holding 100 u16"
 registers=2
 means="serial number"
-[limits]
-timeout_ms=200
 """,
-    name="x-y",
 )
 GOAL_S = 5.0
 CPU_SHARE = 0.05

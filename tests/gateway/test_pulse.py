@@ -14,11 +14,12 @@ from gateway.codec import Codec
 from gateway.config import Sink
 from gateway.journal.log import Limits, open_journal
 from gateway.lanes import Lanes
-from gateway.ledger import Filter, Ledger
+from gateway.ledger import Ledger
 from gateway.numbers import next_epoch
 from gateway.pipeline import Pipeline
 from gateway.pulse import Pulse
 from gateway.retention import Retention
+from gateway.selection import Selection
 from gateway.shipper import Shipper
 from gateway.sinks import Fate
 
@@ -49,7 +50,7 @@ class Bench:
         blob = self.journal.marks.get("sink:city")
         self.lanes = Lanes(
             ledger=Ledger(low=0) if blob is None else Ledger.from_bytes(blob),
-            chosen=Filter(Sink(kind="memory", streams=("raw",)), personal=frozenset()),
+            selection=Selection(Sink(kind="memory", streams=("raw",)), personal=frozenset()),
             journal=self.journal,
             codec=codec,
         )

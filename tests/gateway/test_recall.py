@@ -62,7 +62,7 @@ class Run:
             pass
 
     def commit(self):
-        self.pipeline.mark_numbers()
+        self.pipeline.set_marks()
         self.journal.commit_now()
 
 

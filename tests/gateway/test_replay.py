@@ -10,7 +10,7 @@ import paho.mqtt.client as paho
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_records import raw, series
+from made_records import raw, series, window
 from parts import Mosquitto, poll
 from ram_journal import RamJournal
 from sink_cases import SITE
@@ -20,8 +20,10 @@ from gateway.clock import FakeClock
 from gateway.codec import DEAD, REQUEUED, Codec
 from gateway.config import Sink
 from gateway.lanes import Lanes
-from gateway.ledger import MAX_UNHEARD, Filter, Ledger
-from gateway.replay import Order, Replay
+from gateway.ledger import MAX_UNHEARD, Ledger
+from gateway.order import Order, OrderGoesOn
+from gateway.replay import READ_BYTES, Replay
+from gateway.selection import Selection
 from gateway.shipper import Shipper
 from gateway.sinks import Fate, SinkDown
 from gateway.sinks.memory import MemorySink
@@ -38,11 +40,11 @@ class Bench:
         self.journal.mark(*self.codec.schema_marks(self.meter))
         self.sink = sink
         self.ledger = Ledger(low=0)
-        chosen = Filter(Sink(kind="memory", streams=("raw",)), personal=frozenset())
-        lanes = Lanes(ledger=self.ledger, chosen=chosen, journal=self.journal, codec=self.codec)
+        selection = Selection(Sink(kind="memory", streams=("raw", "1m")), personal=frozenset())
+        lanes = Lanes(ledger=self.ledger, selection=selection, journal=self.journal, codec=self.codec)
         self.shipper = Shipper("mem", sink=sink, lanes=lanes)
         self.shipper.replay = Replay(
-            journal=self.journal, codec=self.codec, ledger=self.ledger, chosen=chosen, note=self.note
+            "mem", journal=self.journal, codec=self.codec, ledger=self.ledger, selection=selection, note=self.note
         )
         self.shipper.bury = self.bury
         self.count = 0
@@ -56,8 +58,13 @@ class Bench:
     def append(self, many):
         for _ in range(many):
             self.count += 1
-            record = raw(self.meter, self.count, self.count)
-            self.shipper.offer(self.journal.append(*self.codec.encode(record)), record)
+            self.add(raw(self.meter, self.count, self.count))
+        self.commit()
+
+    def add(self, record):
+        self.shipper.offer(self.journal.append(*self.codec.encode(record)), record)
+
+    def commit(self):
         self.journal.commit_now()
         self.shipper.committed()
 
@@ -176,6 +183,111 @@ def test_dead_letters_are_taken_or_stay():
     assert bench.shipper.replay.order.fates == {"delivered": 4, "dead": 1}
     assert len(bench.letters()) == 1
     assert (bench.ledger.counts["dead"], bench.ledger.counts["delivered"]) == (1, 49)
+
+
+def test_one_order_at_a_time_and_each_keeps_its_own_account():
+    bench = Bench(MemorySink(window=10))
+    bench.sink.answer = lambda record: (Fate.DEAD, "no") if record.seq % 10 == 0 else (Fate.DELIVERED, "")
+
+    async def act():
+        bench.sink.answer = lambda _record: None  # on its way, without an answer
+        replay = bench.shipper.replay
+        bench.shipper.send_again(order(1, 51))
+        await asyncio.sleep(3.0)
+        assert (replay.active, replay.in_hand) == (True, 10)
+        with pytest.raises(OrderGoesOn):
+            bench.shipper.send_again(Order(letters=tuple(bench.letters())))
+        replay.stop()
+        assert replay.active  # ten are out
+        for position in list(replay._out):
+            bench.shipper.settle(position, Fate.DELIVERED, "")
+        assert (replay.order.fates, replay.active) == ({"delivered": 10}, False)
+        bench.sink.answer = lambda _record: (Fate.DELIVERED, "")
+        bench.shipper.send_again(Order(letters=tuple(bench.letters())))
+        await bench.calm(20.0)
+        assert [one.number for one in replay.orders] == [1, 2]
+        assert [one.fates for one in replay.orders] == [{"delivered": 10}, {"delivered": 5}]
+
+    bench.append(50)
+    virtual_time.run(bench.run(act))
+    assert (bench.ledger.counts["dead"], bench.ledger.counts["delivered"]) == (0, 50)
+
+
+def test_a_letter_goes_once_and_to_its_own_sink():
+    bench = Bench(MemorySink(window=10))
+    bench.sink.answer = lambda record: (Fate.DEAD, "no") if record.seq % 10 == 0 else (Fate.DELIVERED, "")
+
+    async def act():
+        bench.sink.answer = lambda _record: (Fate.DELIVERED, "")
+        letters = bench.letters()
+        bench.bury("another", raw(bench.meter, 7, 7), "no")
+        bench.commit()
+        bench.sink.taken.clear()
+        for _ in range(3):
+            bench.shipper.send_again(Order(letters=(*letters, *letters, bench.journal.committed - 1)))
+            await bench.calm(20.0)
+
+    bench.append(50)
+    virtual_time.run(bench.run(act))
+    assert bench.seqs() == [10, 20, 30, 40, 50]
+    assert [one.found for one in bench.shipper.replay.orders] == [5, 0, 0]
+    assert (bench.ledger.counts["dead"], bench.ledger.counts["delivered"]) == (0, 50)
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_a_letter_never_goes_over_a_higher_revision_that_was_taken(refused):
+    bench = Bench(MemorySink(window=10))
+    bench.sink.answer = lambda record: (Fate.DEAD, "no") if record.rev == 0 or refused else (Fate.DELIVERED, "")
+
+    async def act():
+        bench.sink.answer = lambda _record: (Fate.DELIVERED, "")
+        bench.sink.taken.clear()
+        bench.shipper.send_again(Order(letters=tuple(bench.letters())))
+
+    for rev in (0, 1):
+        bench.add(window(bench.meter, 0, 1, rev=rev))
+        bench.count += 1
+    bench.commit()
+    virtual_time.run(bench.run(act))
+    assert [record.rev for record in bench.sink.records] == ([0, 1] if refused else [])
+    assert bench.shipper.replay.order.fates == ({"delivered": 2} if refused else {"superseded": 1})
+    assert bench.letters() == []
+    assert (bench.ledger.letters, bench.ledger.counts["dead"]) == ((0, 0) if refused else (0, 1))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_whatever_is_answered_the_highest_revision_comes_last(seed):
+    dice = random.Random(seed)
+    bench = Bench(MemorySink(window=4))
+
+    async def act():
+        bench.sink.taken.clear()
+        bench.sink.answer = lambda _record: (Fate.AGAIN, "later") if dice.random() < 0.4 else (Fate.DELIVERED, "")
+        bench.shipper.send_again(order(0, 10**7))
+        await bench.calm(60.0)
+
+    for number in range(12):
+        bench.add(window(bench.meter, 60_000 * (number // 3), number, rev=number % 3))
+        bench.count += 1
+    bench.commit()
+    virtual_time.run(bench.run(act))
+    last = {record.t_ms: record.rev for record in bench.sink.records}
+    assert set(last.values()) == {2}
+
+
+def test_one_call_reads_a_slice_of_the_journal_and_no_more():
+    bench = Bench(MemorySink(window=10))
+    bench.append(9000)
+    replay, sizes = bench.shipper.replay, []
+    read = bench.journal.read
+    bench.journal.read = lambda at, *, limit_bytes: sizes.append(limit_bytes) or read(at, limit_bytes=limit_bytes)
+    replay.begin(order(20_000, 30_000))
+    while replay.reading:
+        before = len(sizes)
+        assert replay.next(10) == []
+        assert sizes[before:] == [READ_BYTES]
+    assert len(sizes) > 1
+    assert replay.order.done
 
 
 @settings(max_examples=150)

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import pytest
 from made_records import raw, series, window
 from ram_journal import RamJournal
 
@@ -9,8 +10,9 @@ from gateway.codec import Codec
 from gateway.config import Sink
 from gateway.journal import Damage, Oldest
 from gateway.lanes import Lanes
-from gateway.ledger import Filter, Ledger
+from gateway.ledger import Ledger
 from gateway.retention import Retention
+from gateway.selection import Selection
 from gateway.sinks import Fate
 
 
@@ -38,7 +40,7 @@ def bench(**sinks):
     lanes = {
         name: Lanes(
             ledger=Ledger(low=0),
-            chosen=Filter(Sink(kind="memory", streams=streams), personal=frozenset()),
+            selection=Selection(Sink(kind="memory", streams=streams), personal=frozenset()),
             journal=journal,
             codec=codec,
         )
@@ -166,3 +168,35 @@ def test_a_segment_of_a_time_that_was_not_known_waits_for_the_cap():
     oldest = journal.oldest_segment()
     journal.oldest_segment = lambda: Oldest(oldest.first, oldest.last, 0, 0)
     assert asyncio.run(retention.enforce(10**13)) == 0
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_long_journal_is_counted_beside_the_deliveries(monkeypatch, restart):
+    """A sink that starts at the oldest does not hold up the start; until it is counted, all is taken for selected."""
+    monkeypatch.setattr("gateway.booking.COUNT_NOW", 10)
+    monkeypatch.setattr("gateway.booking.COUNT_BYTES", 200)
+    journal, meter, lanes, _told, retention, append = bench(late=("1m",))
+    late, codec = lanes["late"], lanes["late"]._codec
+    for number in range(1, 26):
+        journal.append(*codec.encode(window(meter, number * 1000, number) if number % 5 else raw(meter, number * 1000)))
+    journal.commit_now()
+    late.recount()
+    assert late.ledger.waiting == 25, "at most"
+    late.begin()
+    for parcel in late.backlog(3):
+        late.settle(parcel.position, Fate.DELIVERED)
+    append(window(meter, 26_000, 26))
+    append(raw(meter, 27_000, 27))
+    journal.commit_now()
+    if restart:
+        before = Ledger.from_bytes(late.state_bytes())
+        late.__init__(ledger=before, selection=late._selection, journal=journal, codec=codec)
+        assert late.resume() == 0
+        late.begin()
+    asyncio.run(retention.enforce(now_ms=28_000))
+    assert (late.ledger.selected, late.ledger.waiting, late.ledger.counts["delivered"]) == (21, 18, 3)
+    got = []
+    while parcels := late.backlog(100) or late.live(100):
+        got += [parcel.record.seq for parcel in parcels]
+    assert len(got) == 18
+    assert Ledger.from_bytes(late.state_bytes()).chosen == late._selection.fingerprint

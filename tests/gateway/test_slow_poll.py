@@ -17,7 +17,7 @@ def test_a_long_readout_is_a_sign_of_life():
 
     async def scenario():
         loop = asyncio.get_running_loop()
-        bench = sim_bench.Bench(device)
+        bench = sim_bench.facing(device)
         polled = PolledStream(Wire(bench), load("iec62056-21"))
         wire = PolledWire("w", way=bench, stations=[Station("m", 900.0, {"": series()}, polled)], take=_none, say=_none)
         task = asyncio.create_task(wire.serve())

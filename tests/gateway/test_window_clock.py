@@ -8,6 +8,7 @@ import window_reference as ref
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from gateway.health import left_aside
 from gateway.reading import LENGTHS_S, Reading
 from gateway.window import Windows
 
@@ -136,6 +137,7 @@ def test_what_comes_after_the_samples_are_gone_is_counted():
     found = windows.close(T0 + 3_600_000)
     windows.add(reading(one, T0 + 1000, 1))
     assert windows.too_late == 1
+    assert left_aside(windows, undated=2) == {"too_late": 1, "overrun": 0, "left_out": 0, "undated": 2}
     assert last_revisions([*found, *windows.close(T0 + 3_602_000)])
 
 

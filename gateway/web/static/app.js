@@ -139,7 +139,7 @@ function render() {
   if (tab === "gateways") views.gateways(parts.grid);
   if (tab === "map") map(parts.map, detail.open);
   if (tab === "setup") setup(parts.setup);
-  const more = list ? Number(parts.grid.dataset.more) : 0;
+  const more = parts.grid.hidden ? 0 : Number(parts.grid.dataset.more);
   put(parts.end, more > 0 ? say("more", { n: more }) : "");
   city.fresh.clear();
   redraw = false;

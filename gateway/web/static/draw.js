@@ -43,6 +43,13 @@ export function dot(level, size) {
   return svg("g", { transform: `scale(${size / 60}) translate(-30 -30)` }, shape);
 }
 
+// The values of a sparkline up to now (ms): quarters that have passed without a value are a gap like any other. A
+// quarter's window may come a minute after its end.
+export function upTo(line, now) {
+  const passed = line ? Math.max(0, Math.floor((now - 60000 - line.t) / line.step)) : 0;
+  return passed ? [...line.y.slice(passed), ...Array(Math.min(passed, line.y.length)).fill(null)] : line?.y;
+}
+
 // y: numbers and nulls. A null is a gap: the line stops there and a band shows it. Nothing is ever bridged.
 // limits: dashed lines, drawn where they lie within reach of the values.
 export function spark(y, width = 300, height = 38, limits = []) {

@@ -29,7 +29,7 @@ function open() {
   };
 }
 export function start(told) {
-  news = told; // called with every message, at most once a second
+  news = told; // called with every message
   open();
   setInterval(() => {
     if (source && performance.now() - heard > SILENT_MS) {

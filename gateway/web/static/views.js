@@ -1,5 +1,5 @@
 // The parts of the page: head, alarms strip, tabs, tiles worst first, gateways, map.
-import { city, judge, now } from "./city.js";
+import { city, good, judge, now } from "./city.js";
 import { make, put, svg } from "./draw.js";
 import { link } from "./stream.js";
 import { Tile, figure, title, trouble } from "./tile.js";
@@ -11,6 +11,9 @@ const tiles = new Map();
 let limit = PAGE;
 let order = "";
 let orderAt = 0;
+const ROWS = 20; // alarms drawn at first, and added by the button below them
+const ALARMS_MAX = 500; // the server holds no more
+let rowsMax = ROWS;
 
 export function kinds() {
   const held = new Set([...city.devices.values()].map((device) => device.kind));
@@ -27,6 +30,7 @@ export function status(element, words) {
   } else if (!city.source.up) {
     const key = city.source.kind === "broker" ? "source.down.broker" : "source.down";
     [state, shape, text] = ["down", 2, city.source.since ? say(key, { t: since(city.source.since, now()) }) : say("connecting")];
+    if (city.source.since && city.source.fact) text += ` (${city.source.fact})`;
   }
   if (element.dataset.state !== state) {
     element.dataset.state = state;
@@ -50,9 +54,15 @@ function standing() {
   for (const gateway of Object.values(city.gateways)) {
     if (gateway.up === false) rows.push({ key: "", code: "", text: `${pick(gateway.name, gateway.id)}: ${say("offline")}`, since: gateway.t, level: 3, folded: 0 });
   }
+  for (const gateway of Object.values(city.gateways)) {
+    for (const [code, text, id] of gateway.up === false ? [] : ailing(gateway)) {
+      if (city.alarms.some((alarm) => alarm.gateway === gateway.id && alarm.id.startsWith(id))) continue;
+      rows.push({ key: "", code, text: `${pick(gateway.name, gateway.id)}: ${text}`, since: "", level: 2, folded: 0 });
+    }
+  }
   for (const [key, device] of city.devices) {
     const state = judge(device);
-    if ((state === 2 || state === 3) && !told.has(key)) rows.push({ key, code: "", text: `${title(device)}: ${trouble(device, state)}`, since: device.t, level: 2, folded: 0 });
+    if ((state === 2 || state === 3) && !told.has(key)) rows.push({ key, code: "", text: `${title(device)}: ${trouble(device, state)}`, since: good(device).t, level: 2, folded: 0 });
   }
   return rows.sort((a, b) => (b.level ?? 0) - (a.level ?? 0) || String(b.since ?? "").localeCompare(String(a.since ?? "")));
 }
@@ -60,12 +70,15 @@ const words = (row) => (row.folded ? `${row.text}, ${say("alarm.folded", { n: ro
 export function alarms(element, open) {
   const rows = standing();
   const n = rows.length;
-  const head = n === 0 ? say("alarms.none") : n === 1 ? say("alarms.one") : say("alarms.title", { n });
+  const full = city.alarms.length >= ALARMS_MAX ? `, ${say("alarms.full")}` : "";
+  const head = (n === 0 ? say("alarms.none") : n === 1 ? say("alarms.one") : say("alarms.title", { n })) + full;
   element.classList.toggle("some", n > 0);
   element.classList.toggle("high", rows.some((row) => row.level >= 3));
   put(element.firstChild, head);
-  const list = element.lastChild;
-  const shown = rows.slice(0, 20);
+  const list = element.children[1];
+  if (n <= ROWS) rowsMax = ROWS;
+  const shown = rows.slice(0, rowsMax);
+  moreRows(element, n - shown.length, open);
   const text = JSON.stringify([shown.map((row) => [row.key, row.code, row.since, row.level]), spoken()]);
   if (list.dataset.rows !== text) {
     list.dataset.rows = text;
@@ -73,6 +86,19 @@ export function alarms(element, open) {
   }
   shown.forEach((row, i) => put(list.children[i].querySelector(".what"), words(row)));
   return n;
+}
+function moreRows(element, n, open) {
+  let button = element.children[2];
+  if (!button && n > 0) {
+    button = make("button", { type: "button", class: "do" });
+    button.addEventListener("click", () => {
+      rowsMax += 100;
+      alarms(element, open);
+    });
+    element.append(button);
+  }
+  if (button) button.hidden = n <= 0;
+  if (n > 0) put(button, say("alarms.more", { n }));
 }
 const SIGNS = ["M7 2a5 5 0 1 0 0 10a5 5 0 1 0 0-10Z", "M7 1 13 12H1Z", "M4 1h6l3 3v6l-3 3H4L1 10V4Z"]; // notice, warning, alarm
 function alarmRow(row, open) {
@@ -126,16 +152,33 @@ export function more() {
 }
 
 export function gateways(element) {
-  const rows = Object.values(city.gateways).sort((a, b) => (b.up === false) - (a.up === false) || a.id.localeCompare(b.id));
+  const rows = Object.values(city.gateways);
   const counts = new Map();
   for (const device of city.devices.values()) {
     const [all, bad] = counts.get(device.gateway) ?? [0, 0];
     counts.set(device.gateway, [all + 1, bad + (judge(device) >= 2)]);
   }
-  element.replaceChildren(...rows.slice(0, 500).map((gateway) => card(gateway, counts.get(gateway.id) ?? [0, 0])));
+  const bad = (gateway) => (counts.get(gateway.id)?.[1] ?? 0) + ailing(gateway).length;
+  rows.sort((a, b) => (b.up === false) - (a.up === false) || bad(b) - bad(a) || a.id.localeCompare(b.id));
+  element.replaceChildren(...rows.slice(0, limit).map((gateway) => card(gateway, counts.get(gateway.id) ?? [0, 0])));
+  element.dataset.more = Math.max(0, rows.length - limit);
+}
+// What is not zero of these counts, in words.
+const counted = (part, names) => names.filter((name) => part[name]).map((name) => say(`n.${name}`, { n: part[name] }));
+const letters = (sink) => sink.letters ?? sink.dead; // what lies there now; an older gateway tells the sum alone
+// Sinks and buses that are down, or up with a warning: [code, words].
+function ailing(gateway) {
+  const found = [];
+  for (const [kind, parts] of [["sink", gateway.sinks], ["bus", gateway.buses]]) {
+    for (const [name, part] of Object.entries(parts ?? {})) {
+      const why = part.warning || part.fact || (letters(part) ? say("n.dead", { n: letters(part) }) : "") || (part.state === "down" ? part.state : "");
+      if (why) found.push([part.code ?? "", `${say(kind)} ${name}: ${why}`, `${kind === "bus" ? "link" : kind}-${name}-`]);
+    }
+  }
+  return found;
 }
 function card(gateway, [all, bad]) {
-  const box = make("div", { class: `tile${gateway.up === false ? " bad" : ""}` });
+  const box = make("div", { class: `tile${gateway.up === false || ailing(gateway).length ? " bad" : ""}` });
   const line = (text, name = "values") => text && box.append(make("span", { class: `${name} wide` }, text));
   line(pick(gateway.name, gateway.id), "name");
   line(`${gateway.id.split("/").at(-1)} · ${gateway.city ?? ""} · ${gateway.up === false ? say("offline") : say("online")}`, "where");
@@ -144,15 +187,24 @@ function card(gateway, [all, bad]) {
   if (gateway.uptime_s !== undefined) facts.push(say("uptime", { age: age(gateway.uptime_s * 1000) }));
   if (gateway.version) facts.push(say("version", { v: gateway.version }));
   if (gateway.clock) facts.push(say(gateway.clock.trusted ? "clock.ok" : "clock.bad"));
+  const off = gateway.clock?.offset_s;
+  if (Math.abs(off ?? 0) >= 0.1) facts.push(say("clock.off", { s: off.toFixed(1) }));
   const { size_bytes: size, cap_bytes: cap } = gateway.journal ?? {};
   if (cap) facts.push(say("buffer", { p: Math.round((100 * size) / cap) }));
+  if (gateway.disk_free !== undefined) facts.push(say("disk", { n: (gateway.disk_free / 1e9).toFixed(1) }));
+  if (gateway.rss !== undefined) facts.push(say("memory", { n: Math.round(gateway.rss / 1e6) }));
+  if (typeof gateway.temp === "number") facts.push(say("board", { n: Math.round(gateway.temp) }));
   line(facts.join(" · "));
   for (const [name, sink] of Object.entries(gateway.sinks ?? {})) {
-    line(`${say("sink")} ${name}: ${sink.state} · ${say("waiting", { n: sink.waiting ?? 0 })}`);
+    const words = [sink.lane ?? sink.state, say("waiting", { n: sink.waiting ?? 0 })];
+    if (sink.waiting && sink.oldest_t) words.push(say("oldest", { t: since(sink.oldest_t, now()) }));
+    line(`${say("sink")} ${name}: ${[...words, ...counted({ ...sink, dead: letters(sink) }, ["dead", "unheard", "dropped"])].join(" · ")}`);
   }
   for (const [name, bus] of Object.entries(gateway.buses ?? {})) {
-    line(`${say("bus")} ${name}: ${bus.state ?? ""} ${bus.load === undefined ? "" : `${Math.round(bus.load * 100)} %`}`.trim(), "note");
+    const words = [bus.state, bus.load !== undefined && `${Math.round(bus.load * 100)} %`, ...counted(bus, ["late", "crc", "timeouts"])];
+    line(`${say("bus")} ${name}: ${words.filter(Boolean).join(" · ")}`, "note");
   }
+  for (const [, text] of ailing(gateway)) line(text, "trouble");
   return make("li", {}, box);
 }
 

@@ -6,8 +6,6 @@ import os
 import pty
 import random
 import shutil
-import socket
-import struct
 import subprocess
 import threading
 import tty
@@ -15,15 +13,13 @@ from pathlib import Path
 
 import pytest
 from bus_sim import crc
+from modbus_wires import told
+from parts import free_port
 
 from drivers.errors import DeviceRefused, LinkLost, ReplyError
 from drivers.link import SerialLink, TcpLink
 from drivers.modbus.master import Master
 from drivers.profile import Limits
-
-
-def told(unit, address, count):
-    return b"".join(struct.pack(">H", (unit * 1000 + address + n) & 0xFFFF) for n in range(count))
 
 
 @pytest.fixture
@@ -80,12 +76,6 @@ def slave(binary, *args):
             yield process
         finally:
             process.kill()
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 async def torture(master, unit, *, reads, limits, counts=(2,), seed=5):

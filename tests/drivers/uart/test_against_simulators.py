@@ -4,62 +4,25 @@ With faults on, a reading is either one that was served, or marked; nothing else
 """
 
 import asyncio
-import math
 from bisect import bisect_left, bisect_right
 
 import pytest
 import virtual_time
+from sim_bench import NOON_S, VirtualLine, agrees, ask, facing, listen, named
 
 from drivers.link import SerialLink, line
 from drivers.profile import load
 from drivers.sample import Code
 from drivers.uart.polled import PolledStream, Wire
-from drivers.uart.stream import StreamDevice
-from firmware_sims.faults import Fault, Faults
-from firmware_sims.faulty import Faulty
+from drivers.uart.registry import family
+from firmware_sims.faults import Fault
 from firmware_sims.single import DEVICES
 from firmware_sims.uart import Line
 from firmware_sims.wire import PtyWire
 
-NOON_S = 1_795_240_800.0  # 2026-11-21 13:00 in Khon Kaen: traffic on all lanes
-PUSHING = {"plantower-pms5003": 240, "omnipresense-ops243": 240, "maxbotix-hrxl": 120, "a01nyub": 60}
-PROFILES = {"a01nyub": "dfrobot-a01nyub"}
+PUSHING = {"plantower-pms5003": 240, "omnipresense-ops243": 240, "maxbotix-hrxl": 120, "dfrobot-a01nyub": 60}
 SEALED = ("plantower-pms5003",)
 FAULTS = ("silence", "bad_checksum", "half", "noise_before", "noise_after", "extra_byte", "duplicate", "late")
-
-
-def named(profile, sample):
-    names = [point.name for point in profile.points(sample.part)]
-    return {name: value for name, value, code in zip(names, sample.values, sample.codes, strict=True) if code < 200}
-
-
-def agrees(values, served):
-    """Whether all of `values` were said in one served answer, to the resolution of the wire."""
-    return all(
-        name in served and math.isclose(value, served[name], rel_tol=1e-6, abs_tol=1e-6)
-        for name, value in values.items()
-        if name in served or not name.startswith(("particles", "length"))
-    )
-
-
-def listen(kind, *, seconds, faults=()):
-    """Samples of a device that talks by itself, and what it said."""
-    made = DEVICES[kind].make(7, 1)
-    device = Faulty(made, Faults(DEVICES[kind].dress, seed=3))
-    for name in faults:
-        device.faults.switch_on(Fault(name, rate=0.1, delay_s=0.05))
-    said = []
-    device.note = said.append
-    reader = StreamDevice(load(PROFILES.get(kind, kind)))
-    for command in reader.start():
-        device.hear(command, NOON_S)
-    samples, now_s = [], NOON_S
-    while now_s < NOON_S + seconds:
-        data, due_s = device.speak(now_s)
-        if data:
-            samples += reader.feed(data, round(now_s * 1e9))
-        now_s = max(due_s, now_s + 0.001)
-    return samples, said, reader
 
 
 @pytest.mark.parametrize("kind", PUSHING)
@@ -75,7 +38,8 @@ def test_what_is_pushed_is_what_is_read(kind):
 
 @pytest.mark.parametrize("kind", SEALED)
 def test_under_faults_nothing_but_what_was_served(kind):
-    samples, said, reader = listen(kind, seconds=1200, faults=FAULTS)
+    faults = [Fault(name, rate=0.1, delay_s=0.05) for name in FAULTS]
+    samples, said, reader = listen(kind, seconds=1200, faults=faults)
     times = [served.t_s for served in said]
     for sample in samples:  # a late frame is late by seconds at most: nothing older is looked at
         heard_s = sample.t_mono_ns / 1e9
@@ -83,60 +47,6 @@ def test_under_faults_nothing_but_what_was_served(kind):
         assert any(agrees(named(reader.profile, sample), served.values) for served in near)
     assert len(samples) > 0.5 * len(said)
     assert reader.figures.rejected
-
-
-class Bench:
-    """A line on virtual time with a simulated device at its far end."""
-
-    endpoint = "bench"
-
-    def __init__(self, device):
-        self.device = device
-        self._queue = []
-        self._more = asyncio.Event()
-
-    async def write(self, data):
-        loop = asyncio.get_running_loop()
-        for delay_s, reply in self.device.hear(data, NOON_S + loop.time() - 1000.0):
-            loop.call_later(delay_s, self._arrive, reply)
-
-    def _arrive(self, data):
-        self._queue.append((data, asyncio.get_running_loop().time()))
-        self._more.set()
-
-    async def read(self, timeout_s):
-        if not self._queue:
-            self._more.clear()
-            try:
-                await asyncio.wait_for(self._more.wait(), timeout_s)
-            except TimeoutError:
-                return b"", asyncio.get_running_loop().time()
-        queue, self._queue = self._queue, []
-        return b"".join(data for data, _ in queue), queue[0][1]
-
-    def flush(self):
-        queue, self._queue = self._queue, []
-        return b"".join(data for data, _ in queue)
-
-
-def ask(profile, *, polls, every_s, faults=()):
-    made = DEVICES["wavetronix-ss125"].make(7, 77)
-    device = Faulty(made, Faults(DEVICES["wavetronix-ss125"].dress, seed=3))
-    for name in faults:
-        device.faults.switch_on(Fault(name, rate=0.06, delay_s=0.5, delay_to_s=3.0))
-    said = []
-    device.note = said.append
-
-    async def scenario():
-        polled = PolledStream(Wire(Bench(device)), load(profile), unit=77)
-        samples = []
-        for _ in range(polls):
-            samples += await polled.poll()
-            await asyncio.sleep(every_s)
-        return samples, polled
-
-    samples, polled = virtual_time.run(scenario())
-    return samples, said, polled
 
 
 def test_intervals_of_all_lanes():
@@ -161,7 +71,8 @@ def test_single_vehicles():
 
 @pytest.mark.parametrize("profile", ["wavetronix-ss125", "wavetronix-ss125-events"])
 def test_asked_under_faults_nothing_but_what_was_served(profile):
-    faults = (*FAULTS, "echo", "foreign", "wrong_unit", "missing", "exception", "noise_between")
+    names = (*FAULTS, "echo", "foreign", "wrong_unit", "missing", "exception", "noise_between")
+    faults = [Fault(name, rate=0.06, delay_s=0.5, delay_to_s=3.0) for name in names]
     samples, said, polled = ask(profile, polls=300, every_s=5.0, faults=faults)
     told = [(served.part, served.values) for served in said]
     believed = 0
@@ -227,7 +138,7 @@ def test_a_head_that_cannot_go_faster_is_read_slowly():
     """Behind a change of speed only noise arrives: the next session stays at 300 Bd."""
     told = []
 
-    class Head(Bench):
+    class Head(VirtualLine):
         line = line("300 7E1")
         baud = 300
 
@@ -238,9 +149,6 @@ def test_a_head_that_cannot_go_faster_is_read_slowly():
         async def open(self):
             self.baud = 300
 
-        async def close(self):
-            pass
-
         async def retune(self, baud):
             self.baud = baud
 
@@ -249,10 +157,19 @@ def test_a_head_that_cannot_go_faster_is_read_slowly():
             super()._arrive(bytes(byte ^ 0x41 for byte in data) if garbled else data)
 
     async def scenario():
-        device = PolledStream(Wire(Head(DEVICES["iec62056-21"].make(7, 1))), load("iec62056-21"))
+        device = PolledStream(Wire(facing(DEVICES["iec62056-21"].make(7, 1), Head)), load("iec62056-21"))
         return [await device.poll() for _ in range(2)]
 
     (bad,), (good,) = virtual_time.run(scenario())
     assert set(bad.codes) <= {Code.CRC, Code.TIMEOUT}
     assert good.codes[0] == Code.GOOD
     assert told == [(300, b"/?!\r\n"), (300, b"\x06050\r\n"), (300, b"/?!\r\n"), (300, b"\x06000\r\n")]
+
+
+def test_a_simulated_detector_says_again_what_got_lost():
+    """The frame count bit of FT1.2: the same bit is the same question, a changed one the next."""
+    made, ask = DEVICES["adec-tdc"].make(7, 1), family("adec_tdc").ask
+    said = [made.hear(ask(1, count), 1_795_000_000.0 + number) for number, count in enumerate((1, 1, 2, 2, 3))]
+    first, again, second, once_more, third = ([data for _, data in answers] for answers in said)
+    assert first == again != second == once_more != third
+    assert len(first[0]) > 10

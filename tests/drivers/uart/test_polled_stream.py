@@ -15,53 +15,11 @@ from drivers.uart.polled import PolledStream, Wire
 BY_PROFILE = {example.profile: example.frame for example in EXAMPLES}
 
 
-class Line:
-    """A wire on virtual time: what `answer(request)` says arrives after its delays."""
-
-    endpoint = "test"
-
-    def __init__(self, answer):
-        self.answer = answer
-        self.asked = []
-        self._queue = []
-        self._more = asyncio.Event()
-
-    async def open(self):
-        pass
-
-    async def close(self):
-        pass
-
-    async def write(self, data):
-        loop = asyncio.get_running_loop()
-        self.asked.append((loop.time(), data))
-        for delay_s, reply in self.answer(data) or ():
-            loop.call_later(delay_s, self._arrive, reply)
-
-    def _arrive(self, data):
-        self._queue.append((data, asyncio.get_running_loop().time()))
-        self._more.set()
-
-    async def read(self, timeout_s):
-        if not self._queue:
-            self._more.clear()
-            try:
-                await asyncio.wait_for(self._more.wait(), timeout_s)
-            except TimeoutError:
-                return b"", asyncio.get_running_loop().time()
-        queue, self._queue = self._queue, []
-        return b"".join(data for data, _ in queue), queue[0][1]
-
-    def flush(self):
-        queue, self._queue = self._queue, []
-        return b"".join(data for data, _ in queue)
-
-
 def polls(profile, answer, *, count=1, every_s=1.0, unit=1, before=None):
     """Samples of `count` polls, the device and the line."""
 
     async def scenario():
-        line = Line(answer)
+        line = sim_bench.VirtualLine(answer)
         device = PolledStream(Wire(line), load(profile), unit=unit)
         found = []
         for _ in range(count):
@@ -119,7 +77,7 @@ def test_slow_answers_are_never_believed_for_another_question():
         return [((number[0] * 37 % 100) / 100, co2(1000 + number[0]))]
 
     async def scenario():
-        line = Line(answer)
+        line = sim_bench.VirtualLine(answer)
         device = PolledStream(Wire(line), load("winsen-mhz19b"))
         wrong = believed = 0
         for _ in range(500):
@@ -141,7 +99,7 @@ def test_two_units_on_one_wire():
         return [(0.01, ss125(body, unit=unit, seq=request[8] + 1 & 0xFF))]
 
     async def scenario():
-        wire = Wire(Line(answer))
+        wire = Wire(sim_bench.VirtualLine(answer))
         devices = [PolledStream(wire, load("wavetronix-ss125"), unit=unit) for unit in (5, 300)]
         return await asyncio.gather(*(device.poll() for device in devices))
 
@@ -209,7 +167,9 @@ def test_a_refusal_is_an_exception():
 
 def test_declared_lanes_fail_before_they_were_heard():
     async def scenario():
-        device = PolledStream(Wire(Line(lambda _request: [])), load("wavetronix-ss125"), parts=("lane1", "lane2"))
+        device = PolledStream(
+            Wire(sim_bench.VirtualLine(lambda _request: [])), load("wavetronix-ss125"), parts=("lane1", "lane2")
+        )
         return await device.poll()
 
     samples = virtual_time.run(scenario())
@@ -229,6 +189,32 @@ def test_events_are_fetched_until_the_queue_is_empty():
     assert [sample.values[0] for sample in found[0]] == [60.0, 61.0, 62.0]
     assert found[1] == ()
     assert [request[1] & 0x20 for _, request in line.asked[:4]] == [0x20, 0, 0x20, 0]
+
+
+class Detector:
+    """A queue of vehicles behind a frame count bit: an answer is said again to a request whose bit has not changed."""
+
+    def __init__(self, count, lost):
+        self.waiting = [adec(b"\0" + bytes(4) + bytes((60 + n, 1, 0, 40, 0, 90))) for n in range(count)]
+        self.lost, self.asked, self.bit, self.said = set(lost), 0, None, b""
+
+    def __call__(self, request):
+        self.asked += 1
+        if request[1] & 0x20 != self.bit:
+            self.bit = request[1] & 0x20
+            self.said = self.waiting.pop(0) if self.waiting else b"\xe5"
+        return [] if self.asked in self.lost else [(0.01, self.said)]
+
+
+@pytest.mark.parametrize("lost", [(), (1,), (2,), (2, 3), (1, 3, 6), (4,)])
+def test_a_vehicle_whose_answer_got_lost_is_fetched_again(lost):
+    found, _, _ = polls("adec-tdc", Detector(3, lost), count=6)
+    assert [sample.values[0] for samples in found for sample in samples] == [60.0, 61.0, 62.0]
+
+
+def test_an_answer_that_never_comes_does_not_stop_the_queue():
+    found, _, _ = polls("adec-tdc", Detector(3, (1, 2, 3)), count=8)
+    assert [sample.values[0] for samples in found for sample in samples] == [61.0, 62.0]
 
 
 def test_a_failed_poll_of_an_event_stream_is_no_event():
@@ -287,7 +273,7 @@ def test_a_dead_meter_does_not_cost_a_whole_readout():
     async def scenario():
         loop = asyncio.get_running_loop()
         begun = loop.time()
-        (sample,) = await PolledStream(Wire(Line(lambda _request: [])), load("iec62056-21")).poll()
+        (sample,) = await PolledStream(Wire(sim_bench.VirtualLine(lambda _request: [])), load("iec62056-21")).poll()
         assert set(sample.codes) == {Code.TIMEOUT}
         return loop.time() - begun
 
@@ -304,7 +290,7 @@ def test_a_device_sleeps_between_polls(name):
         return getattr(sensor, "asleep", not talking)
 
     async def scenario():
-        polled, seen = PolledStream(Wire(sim_bench.Bench(device)), load(name)), []
+        polled, seen = PolledStream(Wire(sim_bench.facing(device)), load(name)), []
         for _ in range(3):
             begin_s = asyncio.get_running_loop().time()
             (sample,) = await polled.poll()

@@ -1,9 +1,13 @@
 """Alarms: raised after their delay, cleared by evidence alone, in three levels, folded, kept over starts."""
 
+import msgspec
 import pytest
 from alarm_desk import SITE, T0_MS, Desk
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from drivers.sample import Code
+from gateway.alarms.words import alarm_id
 from gateway.clock import FakeClock, rfc3339
 
 NOV_19_MS = 1_795_021_200_000  # 2026-11-19T00:00+07:00
@@ -244,7 +248,7 @@ def test_event_streams_are_silent_by_nature_unless_named():
     assert desk.told() == []
     desk = Desk({"no-hits": {"devices": ["sign"], "absent": "4h", "level": 1}})
     desk.wait(4 * 3600 + 10, talking=ALL, step_s=5)
-    assert desk.told() == [("alarm-no-hits-sign", "raised", 1)]
+    assert desk.told() == [("alarm-no--hits-sign", "raised", 1)]
 
 
 def test_a_dead_bus_is_one_alarm_and_names_itself_in_the_others():
@@ -412,3 +416,59 @@ def test_an_expired_certificate_is_told_once():
     (event,) = desk.events
     assert (event.id, event.state, event.code) == ("calibration-canal-level", "raised", "CG-ALM-06")
     assert event.body["since"] == rfc3339(NOV_19_MS)
+
+
+IDS = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,6}[a-z0-9])?", fullmatch=True)
+
+
+@given(st.tuples(IDS, IDS), st.tuples(IDS, IDS))
+@example(("a", "b-c"), ("a-b", "c"))
+@example(("a", "b--c"), ("a--b", "c"))
+def test_no_two_alarms_have_one_id(one, other):
+    assert (alarm_id(*one) == alarm_id(*other)) == (one == other)
+
+
+def test_rules_whose_names_run_into_devices_are_told_apart():
+    device = {"b-c": SITE["device"]["canal"] | {"unit": 7}, "c": SITE["device"]["canal"] | {"unit": 8}}
+    rules = {"a": {"devices": ["b-c"], "point": "level", "above": [2.0]},
+             "a-b": {"devices": ["c"], "point": "level", "above": [3.0]}}  # fmt: skip
+    desk = Desk(rules, device=device)
+    desk.say("b-c", level=2.6)
+    desk.say("c", level=3.6)
+    assert desk.told() == [("alarm-a-b-c", "raised", 2), ("alarm-a--b-c", "raised", 2)]
+    assert len(desk.alarms.standing) == 2
+
+
+@pytest.mark.parametrize("name", ["flood", "high-water"])
+def test_an_alarm_of_an_older_version_is_cleared_under_its_own_id(name):
+    """It was `alarm-{rule}-{device}` there: what was raised outside is cleared once, and what stands is told."""
+    rules = {name: limit(above=[2.0])["flood"]}
+    desk = Desk(rules)
+    standing = {f"alarm-{name}-canal": (name, "canal", 2, T0_MS, 2.0)}
+    desk.journal.mark("alarms", msgspec.msgpack.encode([1, standing]))
+    desk = _again(desk, rules)
+    desk.wait(1)
+    now = alarm_id(name, "canal")
+    told = desk.told()
+    assert (now, "raised", 2) in told
+    assert [one for one in told if one[1] == "cleared"] == (
+        [] if now in standing else [(f"alarm-{name}-canal", "cleared", 1)]
+    )
+    assert set(desk.alarms.standing) == {now}
+    desk.say("canal", level=1.0)
+    assert [(ident, state) for ident, state, _ in desk.told()] == [(now, "cleared")]
+
+
+def test_an_absence_of_an_older_version_goes_on_under_its_id_of_today():
+    rules = {"no-data": {"absent": "60s"}}
+    desk = Desk(rules)
+    standing = {f"alarm-no-data-{word}": ("no-data", who, 2, T0_MS, None)
+                for word, who in (("canal", "canal"), ("bus-one", "_gateway"))}  # fmt: skip
+    desk.journal.mark("alarms", msgspec.msgpack.encode([1, standing]))
+    desk = _again(desk, rules)
+    desk.wait(1, talking=("meter", "feeder", "canal"))
+    desk.wait(2, talking=("meter", "feeder", "canal"))
+    told = desk.told()
+    assert {ident for ident, state, _ in told if state == "cleared"} >= set(standing)
+    assert ("alarm-no--data-canal", "raised", 2) in told
+    assert desk.alarms.standing == {}, "evidence cleared them"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pwd
 
 import pytest
 from cli_desk import said, site
@@ -119,6 +120,28 @@ def test_a_converter_that_scan_found_is_added_with_its_framing(capsys, cg_bench,
     placed = cg_bench.device("eastron-sdm630", unit=1, tcp=True)
     shown = said(capsys, "--config", path, "scan", f"127.0.0.1:{placed.tcp}", "--ids", "1")
     command = next(line for line in shown.out.splitlines() if "citygate add" in line).partition("citygate ")[2].split()
-    assert command[-2:] == ["--framing", "rtu"]
-    assert said(capsys, "--config", path, *command).code == 0
+    assert command[-4:] == ["--framing", "rtu", "--config", str(path)]
+    assert said(capsys, *command).code == 0
     assert 'framing = "rtu"' in next((tmp_path / "state/conf.d").glob("*.toml")).read_text()
+
+
+def as_if(monkeypatch, user, ran):
+    monkeypatch.setenv("SUDO_COMMAND", ran)
+    monkeypatch.setattr("gateway.cli.again.pwd.getpwuid", lambda _uid: pwd.struct_passwd([user, "x", 1, 1, "", "", ""]))
+
+
+@pytest.mark.parametrize(
+    ("user", "ran", "prefix", "restart"),
+    [
+        ("citygate", "/usr/bin/citygate add plc/7", "sudo -u citygate citygate", "sudo systemctl"),
+        ("root", "/usr/bin/citygate add plc/7", "sudo citygate", "sudo systemctl"),
+        ("citygate", "/bin/bash", "citygate", "systemctl"),
+        ("root", "/usr/bin/su", "citygate", "systemctl"),
+    ],
+)
+def test_the_next_command_is_called_as_this_one(capsys, monkeypatch, tmp_path, user, ran, prefix, restart):
+    path = site(tmp_path)
+    as_if(monkeypatch, user, ran)
+    shown = said(capsys, "--config", path, "add", "plc/7", "--profile", "eastron-sdm630")
+    wanted = f"next: {restart} restart citygate && {prefix} read eastron-sdm630-7 --config {path}"
+    assert shown.out.splitlines()[-1] == wanted

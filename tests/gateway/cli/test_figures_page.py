@@ -56,6 +56,12 @@ def test_every_figure_of_the_source_has_a_row(name, rule, where):
         assert any(rule in figures()[row]["rules"] for row in rows), f"{where}: {rule}"
 
 
+@pytest.mark.parametrize(("name", "rule"), [("aqi_th_pm10", "TH2023"), ("aqi_th_2018_pm10", "TH2018")])
+def test_the_nearest_row_of_an_index_has_its_rule(name, rule):
+    nearest = max(_row(name), key=len)
+    assert figures()[nearest]["rules"] == [rule]
+
+
 def test_the_source_gives_many():
     assert len(GIVEN) > 30
 

@@ -122,3 +122,13 @@ def test_raw_asks_who_is_there(capsys, tmp_path, cg_bench, function):
         assert "Schneider" in shown.out
     else:
         assert "CG-DEV-02" in shown.err
+
+
+def test_the_command_that_adds_is_called_as_the_scan_was(capsys, cg_bus, monkeypatch, tmp_path):
+    port = cg_bus({3: "eastron-sdm630"})[3].port
+    monkeypatch.setattr("gateway.cli.again._through_sudo", lambda: "sudo -u citygate ")
+    told = said(capsys, "--config", tmp_path, "scan", port, "--line", "9600 8N1", "--ids", "3")
+    wanted = (
+        f'next: sudo -u citygate citygate add {port}/3 --profile eastron-sdm630 --line "9600 8N1" --config {tmp_path}'
+    )
+    assert told.out.splitlines()[-1] == wanted

@@ -46,6 +46,17 @@ def test_run_starts_nothing_with_a_broken_config(capsys, tmp_path):
     assert list((tmp_path / "state").iterdir()) == []
 
 
+def test_a_way_to_trust_the_clock_that_is_not_built_is_refused(capsys, tmp_path):
+    """A box that believed in it would hold every record for a day, and then drop it."""
+    path = site(tmp_path)
+    path.write_text(path.read_text().replace('trust = "system"', 'trust = "http"'))
+    shown = said(capsys, "check", "--config", path)
+    assert (shown.code, "error[CG-CFG-66]" in shown.out) == (78, True)
+    assert said(capsys, "run", "--once", "--dry-run", "--config", path).code == 78
+    path.write_text(path.read_text().replace('trust = "http"', 'trust = "rtc"'))
+    assert said(capsys, "check", "--config", path).code == 0
+
+
 def test_an_impossible_bus_is_an_error_a_tight_one_a_warning(capsys, tmp_path):
     wire = '[bus.slow]\nkind = "serial"\nport = "/dev/serial/by-path/x"\nline = "{line}"\n'
     meters = "".join(
@@ -195,6 +206,37 @@ def test_status_names_what_is_not_well(capsys, tmp_path):
         shown = said(capsys, "status", "--config", tmp_path / "gateway.toml")
     assert shown.code == 1
     assert "next: citygate read main-meter" in shown.out
+
+
+@pytest.mark.parametrize(
+    ("facts", "code", "after"),
+    [
+        ({"state": "up", "lane": "catching-up", "dead": 3, "letters": 0}, 0, "watch"),
+        ({"state": "up", "dead": 3, "letters": 2, "warning": "2 dead letters"}, 1, "journal dead list"),
+        ({"state": "down", "dead": 3, "letters": 2, "code": "CG-INF-01"}, 1, "journal dead list"),
+        ({"state": "up", "dead": 1000}, 1, "journal dead list"),  # a gateway before `letters`
+        ({"state": "up", "dead": 0, "letters": 0, "warning": "it cannot amend"}, 1, "doctor"),
+        ({"state": "down", "code": "CG-INF-01"}, 1, "doctor"),
+    ],
+)
+def test_status_names_a_sink_that_is_not_well(capsys, tmp_path, facts, code, after):
+    bad = json.loads(json.dumps(SNAPSHOT))
+    bad["sinks"]["db"] = facts
+    with daemon(tmp_path / "state/citygate.sock" if site(tmp_path) else None, snapshot=bad):
+        shown = said(capsys, "status", "--config", tmp_path / "gateway.toml")
+    assert shown.code == code
+    assert f"next: citygate {after}\n" in shown.out
+
+
+def test_status_names_what_stands_in_no_window(capsys, tmp_path):
+    path = site(tmp_path)
+    counts = {"too_late": 3, "overrun": 0, "left_out": 1, "undated": 0}
+    for windows, line in ((counts, "in no window  too_late 3  left_out 1"), (dict.fromkeys(counts, 0), "")):
+        with daemon(tmp_path / "state/citygate.sock", snapshot={**SNAPSHOT, "windows": windows}):
+            shown = said(capsys, "status", "--config", path)
+            told = json.loads(said(capsys, "status", "--json", "--config", path).out)
+        assert told["windows"] == windows
+        assert [row for row in shown.out.splitlines() if row.startswith("in no window")] == ([line] if line else [])
 
 
 def test_status_works_while_the_config_is_broken(capsys, tmp_path):

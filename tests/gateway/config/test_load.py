@@ -10,7 +10,7 @@ from pathlib import Path
 import jsonschema
 import msgspec
 import pytest
-from broken_configs import GOOD
+from good_config import GOOD
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -252,7 +252,7 @@ _VALUES = st.recursive(
 )  # fmt: skip
 
 
-def _written(value, rng):  # noqa: PLR0911
+def _written(value, rng):  # noqa: PLR0911 - one form of each type
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
@@ -331,6 +331,13 @@ def test_what_the_check_lets_pass_is_built(write, tmp_path, form):
     loaded = load(path)
     site = Site("c", "g", "0", "", "00000001-0000", "", {}, None, ())
     assert make_sink("f", loaded.config.sink["f"], site=site)
+
+
+@pytest.mark.parametrize(("path", "place"), [("out", "{state}/out"), ("a/b", "{state}/a/b"), ("/srv/a", "/srv/a")])
+def test_a_relative_path_of_a_sink_stands_in_the_state_directory(write, path, place):
+    """Not in the folder the process happens to be started in: sink, audit and check mean one file."""
+    loaded = load(write(MINIMAL + f'[sink.f]\nkind = "file"\npath = "{path}"\n'))
+    assert loaded.config.sink["f"].path == place.format(state=loaded.config.gateway.state_dir)
 
 
 def test_cities_are_those_of_the_domain_table():

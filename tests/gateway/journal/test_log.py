@@ -252,6 +252,18 @@ def test_readers_in_threads_see_only_what_is_true(tmp_path):
     asyncio.run(scenario())
 
 
+def test_a_stray_folder_in_the_way_of_the_identity_stops_nothing(tmp_path):
+    (tmp_path / "identity.tmp").mkdir()
+
+    async def scenario():
+        journal = await filled(tmp_path)
+        assert journal.committed == journal.next
+        await journal.close()
+
+    asyncio.run(scenario())
+    assert len([name for name in tmp_path.iterdir() if name.suffix == ".seg"]) > 1
+
+
 def test_close_gives_the_folder_back_though_the_commit_fails(tmp_path):
     async def scenario():
         journal = opened(tmp_path / "journal")

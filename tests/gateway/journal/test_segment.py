@@ -112,7 +112,21 @@ def test_i6_a_newer_format_is_told():
     assert (caught.value.segment, caught.value.version, caught.value.known) == ("a.seg", 9, 2)
 
 
-@pytest.mark.parametrize("name", ["x.seg", "", "0000000000000005", "00000000000000zz.seg", "0000000000000005.tmp"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "x.seg",
+        "",
+        "0000000000000005",
+        "00000000000000zz.seg",
+        "0000000000000005.tmp",
+        "-000000000000001.seg",
+        "+000000000000001.free",
+        "ffffffffffffffff.seg",
+        "8000000000000000.free",
+        "0000_0000_000005.seg",
+    ],
+)
 def test_strange_names_tell_no_generation(name):
     assert generation_of(name) is None
 

@@ -11,6 +11,7 @@ from sink_cases import SITE, Book, options, parcels, raw, until
 
 from gateway.sinks import Fate, SinkDown
 from gateway.sinks.credentials import Files
+from gateway.sinks.http_sink import BURIED_MAX
 from gateway.sinks.influx import InfluxSink
 
 COUNT = 24
@@ -124,6 +125,69 @@ def test_what_is_refused_for_good_is_a_dead_letter_and_its_neighbours_are_not(na
         book = asyncio.run(drive(database.url))
         judged(server, book, set(refuses(set(range(1, COUNT + 1)))))
         assert all(f"HTTP {reply[0]}" in book.reason(position) for position in book.of(Fate.DEAD))
+
+
+REFUSES_ALL = {
+    "400 proxy": (400, {"Content-Type": "text/html"}, b"400 The plain HTTP request was sent to HTTPS port"),
+    "400 no database": (400, {}, error("database is required")),
+    "413 proxy": (413, {"Content-Type": "text/html"}, HTML),
+    "422 dropped bucket": (422, {}, v2("unprocessable entity", "bucket is gone")),
+}
+
+
+@pytest.mark.parametrize("name", REFUSES_ALL)
+@pytest.mark.parametrize("count", [1, COUNT])
+def test_a_server_that_refuses_everything_for_a_while_buries_nothing(name, count):
+    """Sound at the door, then it takes nothing, not even the canary: all waits, and all goes once it is sound again."""
+    sound = []
+    database = Database(lambda _lines: GOOD if sound else REFUSES_ALL[name])
+
+    async def story(url):
+        sink = InfluxSink("db", config=options("influxdb", urls=(url,), org="o", bucket="b"), site=SITE, files=Files())
+        book, records = Book(), parcels([raw(seq) for seq in range(1, count + 1)])
+        await sink.open(book)
+        await sink.send(records)
+        await until(lambda: sink.down() is not None)
+        down, asked = sink.down(), len(server.requests)
+        await sink.close()
+        assert (book.fates, down.code, down.retry_s) == ([], "CG-INF-03", 60.0)
+        assert asked < 12, "it is found out before the whole batch is cut to pieces"
+        sound.append(True)
+        await sink.open(book)
+        await sink.send(records)
+        await book.until(count)
+        await sink.close()
+        return book
+
+    with database as server:
+        assert sorted(asyncio.run(story(database.url)).delivered) == list(range(count))
+
+
+def test_one_that_begins_to_refuse_everything_within_a_batch_buries_no_more_than_a_few():
+    """The first half is taken; then nothing any more."""
+    taken = []
+
+    def answer(lines):
+        seqs = seqs_of(lines)
+        if len(seqs) > 40 or taken or not seqs:
+            return 400, {}, error("no")
+        taken.append(seqs)
+        return GOOD
+
+    async def story(url):
+        sink = InfluxSink("db", config=options("influxdb", urls=(url,), org="o", bucket="b"), site=SITE, files=Files())
+        book = Book()
+        await sink.open(book)
+        await sink.send(parcels([raw(seq) for seq in range(1, 81)]))
+        await until(lambda: sink.down() is not None)
+        await sink.close()
+        return book
+
+    database = Database(answer)
+    with database:
+        book = asyncio.run(story(database.url))
+    assert len(book.delivered) == 40
+    assert len(book.of(Fate.DEAD)) == BURIED_MAX
 
 
 def test_there_are_thirty_at_least():

@@ -4,9 +4,10 @@ import asyncio
 
 import pytest
 from parts import Influx1, VictoriaMetrics
+from scripted_influx import GOOD, Database
 from sink_cases import SITE, Book, options, parcels, until, window
 
-from gateway.sinks import Fate, influx
+from gateway.sinks import Fate, SinkDown, influx
 from gateway.sinks.credentials import Files
 from gateway.sinks.http_write import Answer
 from gateway.sinks.influx import DOUBLES, NO_AMENDMENTS, InfluxSink
@@ -79,7 +80,15 @@ def test_what_rows_of_influxql_tell(rows, conduct):
     assert probe._told(Answer(200, {}, body)) == conduct
 
 
-@pytest.mark.parametrize("text", ["", "<html>", "[]", "{}", '{"results":[{}]}', '{"results":[{"series":[{}]}]}', "1"])
+NO_ANSWERS = [
+    "", "<html>", "[]", "{}", '{"results":[{}]}', '{"results":[{"series":[{}]}]}', "1", '{"metric":"x"}', "[" * 60000,
+    *(f'{{"metric":{{"__name__":{name}}},"values":{values}}}' for name, values in [
+        ('"gateway_probe_same"', "5"), ('"gateway_probe_same"', '"7"'), ('["gateway_probe_same"]', "[7]"),
+    ]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", NO_ANSWERS, ids=lambda text: text[:60])
 def test_what_is_no_answer_tells_nothing(text):
     probe = Probe(SITE, t_ms=1, database="city")
     assert probe._told(Answer(200, {}, text)) == probe._told(Answer(401, {}, text)) == Conduct()
@@ -89,4 +98,40 @@ def test_what_is_no_answer_tells_nothing(text):
 def test_the_time_is_the_servers():
     assert server_ms(Answer(204, {"date": "Sat, 21 Nov 2026 02:00:00 GMT"}, "")) == 1_795_226_400_000
     assert server_ms(Answer(204, {}, "")) is None
-    assert server_ms(Answer(204, {"date": "soon"}, "")) is None
+    for date in ("soon", "Mon, 01 Jan 1000000 00:00:00 GMT", "Fri, 31 Dec 9999 23:59:59 -0000"):
+        assert server_ms(Answer(204, {"date": date}, "")) in {None, 253_402_300_799_000}
+
+
+@pytest.mark.parametrize("status", [400, 403, 422])
+def test_a_probe_that_is_refused_leaves_the_sink_open(status):
+    """Its time is that of a proxy's clock: it may lie before the database's retention time, as no record does."""
+    with Database(lambda _lines: GOOD) as server:
+        server.probed = status, {}, b'{"message":"points beyond retention policy"}'
+        url = f"http://127.0.0.1:{server.server_address[1]}"
+
+        async def story():
+            one, book = sink(url), Book()
+            await one.open(book)
+            await one.send(parcels([window(0), window(0, rev=1)]))
+            await book.until(2)
+            await one.close()
+            return book.fates, one._conduct
+
+        fates, conduct = asyncio.run(story())
+    assert [fate for _, fate, _ in fates] == [Fate.DELIVERED] * 2
+    assert conduct == Conduct()
+
+
+@pytest.mark.parametrize("status", [429, 500, 200])
+def test_a_probe_that_is_not_taken_for_now_keeps_the_sink_shut(status):
+    with Database(lambda _lines: GOOD) as server:
+        server.probed = status, {}, b""
+        url = f"http://127.0.0.1:{server.server_address[1]}"
+
+        async def story():
+            one = sink(url)
+            with pytest.raises(SinkDown):
+                await one.open(Book())
+            await one.close()
+
+        asyncio.run(story())

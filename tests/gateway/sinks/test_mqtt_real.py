@@ -5,7 +5,7 @@ import json
 
 import pytest
 from parts import Certificates, Listener, Mosquitto
-from sink_cases import SITE, T0_MS, Book, options, parcels, raw, until, window
+from sink_cases import METER, SITE, T0_MS, Book, options, parcels, raw, until, window
 
 from gateway.clock import FakeClock
 from gateway.sinks import Fate, SinkDown
@@ -106,6 +106,24 @@ def test_a_topic_that_the_broker_denies_is_never_delivered():
     assert book.delivered == []
     assert {fate for _, fate, _ in book.fates} == {Fate.AGAIN}
     assert "0x87" in book.reason(0)
+
+
+def test_on_3_1_1_a_topic_that_the_broker_denies_is_never_delivered(monkeypatch):
+    """It answers with the same PUBACK as to what it takes; `status` alone passes."""
+    monkeypatch.setattr("gateway.sinks.mqtt_proof.ECHO_S", 0.5)
+    acl = [f"topic readwrite {PREFIX}/{name}" for name in ("status", "meter/raw")] + [f"topic read {PREFIX}/#"]
+    with Mosquitto(extra=["allow_anonymous true"], acl=acl) as broker:
+
+        async def story():
+            one = sink(broker.url, protocol="3.1.1")
+            book = await sent(one, [raw(1), raw(1, series=METER, values=(1.0, 230.0)), raw(2)])
+            await one.close()
+            return book
+
+        book = asyncio.run(story())
+    assert book.delivered == [1]
+    assert book.of(Fate.AGAIN) == [0, 2]
+    assert "does not come back" in book.reason(0)
 
 
 @pytest.mark.parametrize(("no_subscriber", "fate"), [("pass", Fate.UNHEARD), ("hold", Fate.AGAIN)])

@@ -10,7 +10,7 @@ import pytest
 import referencing
 import referencing.jsonschema
 from context_broker import ContextBroker
-from sink_cases import EPOCH, SITE, T0_MS, TRAFFIC, Book, event, options, parcels, raw, window
+from sink_cases import EPOCH, SITE, T0_MS, TRAFFIC, Book, event, options, parcels, raw, until, window
 
 from drivers.points import point
 from gateway.reading import Aggregate, Reading, Series
@@ -170,6 +170,17 @@ def test_a_partial_success_settles_each_entity_by_itself():
     assert "bad" in book.reason(0)
 
 
+@pytest.mark.parametrize("told", [True, 5, "x", {"a": 1}, None, ["x", 5, None], [{"entityId": ["x"]}]], ids=str)
+def test_a_207_that_tells_of_no_entity_settles_none(told):
+    def answer(entities):
+        return None if entities[0]["type"] == "Device" else (207, {"success": told, "errors": told}, [])
+
+    with ContextBroker() as broker:
+        broker.answer = answer
+        book = run(broker, [raw(1)])
+    assert book.fates == [(0, Fate.AGAIN, "HTTP 207: it is in neither list")]
+
+
 def test_one_malformed_entity_is_found_by_halving():
     def judge(entities):
         if any(entity["type"] == "FloodMonitoring" for entity in entities):
@@ -193,3 +204,22 @@ def test_a_broker_that_does_not_take_the_gateway_keeps_the_sink_down(status, cod
         with pytest.raises(SinkDown) as caught:
             run(broker, [raw(1)])
     assert caught.value.code == code
+
+
+def test_a_context_broker_that_refuses_all_entities_for_a_while_buries_none():
+    def shut(entities):
+        greeted = len(broker.requests) == 1
+        every = [{"entityId": entity["id"], "error": {"title": "no tenant", "status": 400}} for entity in entities]
+        return None if greeted else (207, {"success": [], "errors": every}, [])
+
+    async def story():
+        sink, book = make_sink("platform", options("ngsi-ld", urls=(broker.url,)), site=SITE), Book()
+        await sink.open(book)
+        await sink.send(parcels([raw(1), reading(METER, (1.0,) * 11)]))
+        await until(lambda: sink.down() is not None)
+        assert (book.fates, sink.down().code) == ([], "CG-NGS-03")
+        await sink.close()
+
+    with ContextBroker() as broker:
+        broker.answer = shut
+        asyncio.run(story())

@@ -2,11 +2,13 @@
 
 import asyncio
 import csv
+import errno
 import io
 import json
 import os
 import re
 import threading
+from dataclasses import replace
 from math import inf, isfinite, nan
 
 import pytest
@@ -17,7 +19,7 @@ from sink_cases import SITE, T0_MS, Book, event, options, parcels, raw, window
 
 from drivers.points import units
 from drivers.sample import Code
-from gateway.sinks import Fate
+from gateway.sinks import Fate, SinkDown, file
 from gateway.sinks.registry import make_sink
 from gateway.sinks.senml import SenML
 from gateway.sinks.table import COLUMNS
@@ -99,6 +101,55 @@ def test_csv_has_one_header_and_one_row_per_value(tmp_path, turns):
     assert one[-1][-4:-1] == ["CG-JRN-01", "raised", "1.5"]
 
 
+@pytest.mark.parametrize("form", ["jsonl", "csv", "lp"])
+def test_a_line_that_was_cut_off_is_never_made_whole(tmp_path, form):
+    """Cut anywhere, as by a full disk or a power cut, and written again: the file is the one without the cut."""
+    records = [raw(1), raw(2, values=(13.5, 19.0))]
+    whole = tmp_path / "whole"
+    asyncio.run(written(make_sink("a", options("file", path=str(whole), format=form), site=SITE), records))
+    told = whole.read_bytes()
+    header = told[: told.index(b"\n") + 1] if form == "csv" else b""
+    path = tmp_path / "cut"
+    for cut in range(len(told)):
+        path.write_bytes(told[:cut])
+        asyncio.run(written(make_sink("a", options("file", path=str(path), format=form), site=SITE), []))
+        assert path.read_bytes() == (told[: told.rfind(b"\n", 0, cut) + 1] or header)
+
+
+def test_a_full_disk_leaves_no_part_of_a_batch(tmp_path, monkeypatch):
+    """What was written of a batch before the disk was full is taken away: its records come again, once."""
+    path, write, room = tmp_path / "out", os.write, [700]
+
+    def scarce(fd, data):
+        taken = bytes(data)[: room[0]]
+        if not taken:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        room[0] -= len(taken)
+        return write(fd, taken)
+
+    records = [raw(seq) for seq in range(1, 11)]
+    sink = make_sink("archive", options("file", path=str(path)), site=SITE)
+    with monkeypatch.context() as full:
+        full.setattr(os, "write", scarce)
+        with pytest.raises(SinkDown, match="No space left"):
+            asyncio.run(written(sink, records))
+    assert path.read_bytes() == b""
+    asyncio.run(sink.close())
+    asyncio.run(written(sink, records))
+    assert [json.loads(line)["seq"] for line in path.read_text().splitlines()] == list(range(1, 11))
+
+
+def test_a_file_that_is_none_of_ours_is_not_cut(tmp_path, monkeypatch):
+    path = tmp_path / "disk.img"
+    path.write_bytes(b"\0" * 5000)
+    monkeypatch.setattr(file, "TAIL_BYTES", 4096)
+    sink = make_sink("archive", options("file", path=str(path)), site=SITE)
+    with pytest.raises(SinkDown, match="too long"):
+        asyncio.run(written(sink, [raw(1)]))
+    asyncio.run(sink.close())
+    assert path.read_bytes() == b"\0" * 5000
+
+
 def samples(path):
     found = {}
     for text in path.read_text().splitlines():
@@ -124,6 +175,24 @@ def test_the_exposition_shows_the_newest_and_forgets_what_failed(tmp_path):
     assert f"citygate_pm2_5{{{labels}}}" not in found
     assert found[f"citygate_pm10{{{labels}}}"] == 20.0
     assert [each.name for each in tmp_path.iterdir()] == ["citygate.prom"]
+
+
+def test_the_exposition_follows_the_records_not_a_clock_that_was_ahead(tmp_path):
+    path = tmp_path / "citygate.prom"
+    sink = make_sink("scrape", options("file", path=str(path), format="prometheus"), site=SITE)
+    labels = 'city="khon-kaen",gateway="kkc-0412",device="air-north",stream="{}"'
+    ahead = raw(2, values=(99.0, 99.0))
+    ahead = replace(ahead, t_ms=ahead.t_ms + 30 * 86_400_000)
+    asyncio.run(written(sink, [ahead, raw(3, values=(13.0, 19.0)), replace(raw(1), late=True)]))
+    assert samples(path)[f"citygate_pm2_5{{{labels.format('raw')}}}"] == 13.0
+    asyncio.run(written(sink, [raw(4, values=(nan, nan), codes=(201, 201))]))
+    assert f"citygate_pm2_5{{{labels.format('raw')}}}" not in samples(path)
+    asyncio.run(written(sink, [window(2), window(1, rev=1)]))
+    times = f"citygate_record_time_seconds{{{labels.format('1h')}}}"
+    assert samples(path)[times] == window(2).t_ms / 1000
+    again = replace(window(0), epoch="0000002b-0001")
+    asyncio.run(written(sink, [again, replace(window(9), late=True)]))
+    assert samples(path)[times] == again.t_ms / 1000
 
 
 def test_a_write_that_is_given_up_ends_before_its_file_is_closed(tmp_path, monkeypatch):

@@ -3,16 +3,16 @@
 import json
 from math import inf, isfinite, nan
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sink_cases import AIR, EPOCH, METER, SITE, T0_MS, TRAFFIC, event, raw, window
 
 from drivers.sample import Code
+from gateway.clock import rfc3339
 from gateway.reading import Aggregate
 from gateway.record import Record
 from gateway.sinks import announce
-from gateway.sinks.payload import Payload, chosen, rfc3339
+from gateway.sinks.payload import Payload
 
 
 def form(record, **more):
@@ -95,19 +95,6 @@ def test_a_sink_that_chooses_points_sends_no_other():
     failed = raw(1, values=(1.0, nan), codes=(Code.SUSPECT, Code.CRC))
     assert form(failed, points=("pm2_5",))["q"] == {"*": "u:suspect"}
     assert form(window(1), points=("pm10",))["v"].keys() == {"pm10"}
-
-
-@pytest.mark.parametrize(
-    ("name", "patterns", "expected"),
-    [
-        ("pm10", ("*",), True),
-        ("pm10", ("*", "!pm10"), False),
-        ("pm10", ("!pm*", "pm10"), True),
-        ("pm10", (), False),
-    ],
-)
-def test_the_last_pattern_that_fits_decides(name, patterns, expected):
-    assert chosen(name, patterns) is expected
 
 
 numbers = st.floats() | st.sampled_from([0.0, -1.0, 65535.0, nan, inf])

@@ -227,3 +227,26 @@ def test_the_points_that_are_chosen():
     names = {row["name"] for row in births[f"{HEAD}/DBIRTH/{NODE}/{AIR.id}"]["metrics"]}
     assert names == {"pm2_5"}
     assert births[f"{HEAD}/DBIRTH/{NODE}/{METER.id}"]["metrics"] == []
+
+
+def births_of(node, device=AIR.id):
+    births = {topic: decode(payload) for topic, payload in node.births(T0_MS)}
+    return {row["name"]: row for row in births[f"{HEAD}/DBIRTH/{NODE}/{device}"]["metrics"]}
+
+
+def test_a_birth_tells_the_newest_value_as_a_present_one_even_where_it_came_late():
+    node = Node(SITE, streams=("raw",))
+    node.data(raw(5, late=True, values=(77.0, 78.0)), T0_MS)
+    row = births_of(node)["pm2_5"]
+    assert (row["value"], row["timestamp"], row.get("is_historical", False)) == (77.0, T0_MS + 5000, False)
+
+
+def test_the_newest_is_what_was_recorded_last_not_what_a_clock_that_was_ahead_dated_last():
+    node = Node(SITE, streams=("raw",))
+    ahead = raw(1, values=(99.0, 99.0))
+    node.data(type(ahead)(AIR.id, "raw", T0_MS + 30 * 86_400_000, ahead.epoch, 1, ahead.body), T0_MS)
+    node.data(raw(2, values=(12.5, 13.0)), T0_MS)
+    assert births_of(node)["pm2_5"]["value"] == 12.5
+    node.data(raw(3, values=(nan, 13.0), codes=(201, 0)), T0_MS)
+    node.data(raw(2, values=(12.5, 13.0), late=True), T0_MS)  # a failed read is not filled up with an older value
+    assert births_of(node)["pm2_5"]["value"] is None

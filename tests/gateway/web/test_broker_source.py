@@ -1,5 +1,6 @@
 """The city from its broker: real mosquitto, real process; and whatever else may stand on a topic."""
 
+import asyncio
 import json
 import time
 
@@ -10,8 +11,10 @@ from hypothesis import strategies as st
 from live_desk import LivePage, rfc
 from parts import poll
 
+from firmware_sims.broker import Broker
+from firmware_sims.broker_session import Script
 from gateway.clock import FakeClock
-from gateway.web import metrics, page
+from gateway.web import export, metrics, page
 from gateway.web.broker_source import BrokerSource, Door
 from gateway.web.picture import Picture
 from gateway.web.stream import Stream
@@ -179,6 +182,63 @@ def test_passwords_do_not_stand_in_urls():
     with pytest.raises(ValueError, match="mqtts://USER@HOST"):
         Door.of("http://host")
     assert Door.of("mqtts://hall@host").port == 8883
+
+
+def test_a_password_that_others_can_read_is_not_taken(tmp_path):
+    path = tmp_path / "broker.secret"
+    path.write_text("a password\n")
+    path.chmod(0o640)
+    with pytest.raises(ValueError, match="chmod 600"):
+        Door.of("mqtts://hall@host", password_file=path)
+    path.chmod(0o600)
+    assert Door.of("mqtts://hall@host", password_file=path).password == "a password"
+
+
+@pytest.mark.parametrize(("refused", "up"), [({"citygate/#": 0x87}, False), ({}, True)])
+def test_a_broker_that_refuses_the_subscription_is_not_called_live(refused, up):
+    async def first_word():
+        async with Broker(script=Script(suback=refused)) as broker:
+            picture = Picture(lambda: 0)
+            clock = FakeClock(wall_ms=1_790_000_000_000)
+            source = BrokerSource(Door("127.0.0.1", broker.port), prefix="citygate", clock=clock)
+            running = asyncio.create_task(source.run(picture))
+            async with asyncio.timeout(10):
+                while picture.source["since"] is None:
+                    await asyncio.sleep(0.01)
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+            return picture.source
+
+    told = asyncio.run(first_word())
+    assert told["up"] is up
+    assert told["fact"] == ("" if up else "the broker refuses to let us read (0x80)")
+
+
+def test_what_was_left_is_in_the_metrics():
+    _, picture = taken(("citygate/kk/gw-1/air/meta", b"[]"), ("other/x", {}))
+    told = metrics.text(picture, now_ms=1_790_000_000_000, streams=0, refused={})
+    assert 'citygate_live_left_total{what="messages"} 2' in told
+
+
+def test_what_is_not_well_with_a_sink_arrives():
+    sink = {"state": "up", "lane": "live", "waiting": 1, "letters": 2, "code": "CG-SNK-04", "warning": "w" * 300}
+    form = {"t": rfc(), "sinks": {"broker": sink | {"oldest_t": rfc(9), "other": 1}}, "clock": {"offset_s": 0.5}}
+    _, picture = taken(("citygate/kk/gw-1/health", form))
+    told = picture.gateways["kk/gw-1"]
+    assert told["sinks"]["broker"] == sink | {"oldest_t": form["sinks"]["broker"]["oldest_t"], "warning": "w" * 200}
+    assert told["clock"] == {"trusted": False, "offset_s": 0.5}
+    source, _ = taken(("citygate/kk/gw-1/health", form | {"sinks": {"broker": {"oldest_t": "<b>"}}}))
+    assert source.foreign == 1
+
+
+def test_short_windows_and_personal_devices_arrive():
+    meta = META | {"streams": ["10s", "event"], "personal": True}
+    _, picture = taken(("citygate/kk/gw-1/air/meta", meta), ("citygate/kk/gw-1/air/10s", window("10s")))
+    shown = picture.snapshot()["devices"]["kk/gw-1/air"]
+    assert (shown["v"], shown["step"], shown["window"]) == ({"pm2_5": 33.3}, 10, "10s")
+    assert list(export.rows(picture, round(time.time() * 1000))) == []
+    _, picture = taken(("citygate/kk/gw-1/air/meta", META | {"streams": 7, "personal": "no"}))
+    assert "personal" not in picture.snapshot()["devices"]["kk/gw-1/air"]
 
 
 @pytest.mark.parts

@@ -1,12 +1,14 @@
 """The page's history from a database: a real InfluxDB 1.x, and scripted answers of a v2 server to the real client."""
 
+import contextlib
 import json
+import ssl
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 from live_desk import LivePage, ScriptedDaemon, device, rfc
-from parts import Influx1
+from parts import Certificates, Influx1
 
 from gateway.web.database import Asked, Database, fields, record, rows_v1, rows_v2
 from gateway.web.source import NoHistory
@@ -34,6 +36,7 @@ def line(measurement, fields_, t_ms, *, stream="15m"):
 def test_a_real_influxdb_gives_the_records_back(tmp_path):
     """Through the whole page: the window of the stream, the device and the time asked for, and nothing else."""
     (tmp_path / "state").mkdir()
+    (tmp_path / "secret").touch(0o600)
     (tmp_path / "secret").write_text("live:a password")
     now_ms = 1_795_219_200_000  # 2026-11-21T00:00Z
     window = "pm2_5__mean=12.5,pm2_5__max=14.0,quality_pm2_5=101.0,n=900.0,coverage=1.0,seq=5i,i__aqi_th=21.0"
@@ -65,6 +68,94 @@ def test_a_real_influxdb_gives_the_records_back(tmp_path):
             part.stop()
             status, _, text = live.get(asked)
             assert (status, text.startswith(b"the database: ")) == (503, True)
+
+
+class Asking(BaseHTTPRequestHandler):
+    """Notes who asks, and with which credentials; `answer` is what it says."""
+
+    def do_GET(self):
+        self.do_POST()
+
+    def do_POST(self):
+        self.server.seen.append((self.command, self.path, self.headers.get("Authorization")))
+        if length := int(self.headers.get("content-length") or 0):
+            self.rfile.read(length)
+        status, location = self.server.answer
+        self.send_response(status)
+        if location:
+            self.send_header("Location", location)
+        self.send_header("content-length", "14")
+        self.end_headers()
+        self.wfile.write(b'{"results":[]}')
+
+    def log_message(self, *_):
+        pass
+
+
+@contextlib.contextmanager
+def asking(status=200, location="", *, tls=None):
+    server = HTTPServer(("127.0.0.1", 0), Asking)
+    server.seen, server.answer = [], (status, location)
+    if tls is not None:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(tls.server, tls.server_key)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+FETCH = {"v1": rows_v1, "v2": rows_v2}
+
+
+@pytest.mark.parametrize("api", ["v1", "v2"])
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_the_credentials_go_to_no_other_host(api, status):
+    with asking() as thief, asking(status, f"http://localhost:{thief.server_port}/stolen") as honest:
+        database = Database(f"http://127.0.0.1:{honest.server_port}", api, "sensors", "khon-kaen", "user:password")
+        with pytest.raises(NoHistory):
+            FETCH[api](database, ASKED)
+        assert [one[2] is not None for one in honest.seen] == [True]
+        assert thief.seen == []
+
+
+@pytest.mark.parametrize("api", ["v1", "v2"])
+def test_no_proxy_of_the_environment_gets_the_credentials(api, monkeypatch):
+    with asking() as proxy, asking(404) as honest:
+        for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.server_port}")
+        database = Database(f"http://127.0.0.1:{honest.server_port}", api, "sensors", "khon-kaen", "user:password")
+        with pytest.raises(NoHistory):
+            FETCH[api](database, ASKED)
+        assert (len(honest.seen), proxy.seen) == (1, [])
+
+
+@pytest.mark.parametrize("api", ["v1", "v2"])
+def test_the_ca_of_the_database(api, tmp_path):
+    made = Certificates(tmp_path)
+    with asking(404, tls=made) as server:
+        url = f"https://localhost:{server.server_port}"
+        with pytest.raises(NoHistory):
+            FETCH[api](Database(url, api, "sensors", "khon-kaen", "user:password"), ASKED)
+        assert server.seen == []  # it is not who it says: nothing was asked
+        with pytest.raises(NoHistory):
+            FETCH[api](Database.of(url, api=api, name="sensors", org="khon-kaen", ca_file=made.ca), ASKED)
+        assert len(server.seen) == 1
+    with pytest.raises(OSError):
+        Database.of(url, api=api, name="sensors", ca_file=made.server_key)
+
+
+def test_a_secret_that_others_can_read_is_not_taken(tmp_path):
+    path = tmp_path / "secret"
+    path.write_text("user:password")
+    path.chmod(0o604)
+    with pytest.raises(ValueError, match="chmod 600"):
+        Database.of("http://host", api="v1", name="x", secret_file=path)
 
 
 class Scripted(BaseHTTPRequestHandler):

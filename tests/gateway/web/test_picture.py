@@ -2,10 +2,14 @@
 
 import math
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.clock import rfc3339
+from gateway.reading import LENGTHS_S
 from gateway.web.bins import COUNT, STEP_MS, Bins
+from gateway.web.export import latest_csv, rows
 from gateway.web.headline import lead
 from gateway.web.labels import times_ms
 from gateway.web.metrics import text
@@ -125,6 +129,14 @@ def test_a_figure_of_a_shorter_window_wins_and_an_old_one_gives_way():
     assert picture.snapshot()["devices"]["g/a"]["figures"]["flow"]["value"] == 4.0
 
 
+def test_a_window_of_seconds_tells_no_figure():
+    picture = fresh()
+    line = {"device": "a", "v": {}, "stream": "1m", "t": "2026-11-21T02:00:00.000Z", "end": "2026-11-21T02:01:00.000Z"}
+    picture.window("g", line | {"i": {"flow": {"value": 240.0}}})
+    picture.window("g", line | {"stream": "5s", "end": "2026-11-21T02:01:05.000Z", "i": {"flow": {"value": 720.0}}})
+    assert picture.snapshot()["devices"]["g/a"]["figures"]["flow"]["value"] == 240.0
+
+
 def test_alarms_come_go_and_are_bounded():
     picture = fresh()
     line = {"id": "x", "state": "raised", "code": "CG-BUS-01", "t": T.format(1), "level": 2, "text": {"en": "silent"}}
@@ -135,8 +147,158 @@ def test_alarms_come_go_and_are_bounded():
     for number in range(ALARMS_MAX + 10):
         picture.event("g", line | {"id": str(number)})
     assert len(picture.alarms) == ALARMS_MAX
+    assert picture.left == {"alarms": 10}
     picture.quiet("g", ["509"])
     assert list(picture.alarms) == ["g/509"]
+
+
+def test_of_too_many_alarms_the_lowest_levels_go_first():
+    picture = fresh()
+    line = {"state": "raised", "code": "CG-BUS-01", "t": T.format(1)}
+    picture.event("g", line | {"id": "first", "level": 3})
+    for number in range(ALARMS_MAX + 5):
+        picture.event("g", line | {"id": str(number), "level": 1})
+    picture.event("g", line | {"id": "last", "level": 2})
+    assert {"g/first", "g/last"} <= set(picture.alarms)
+    assert len(picture.alarms) == ALARMS_MAX
+    picture.event("g", line | {"id": "0", "level": 1})  # the newest of the lowest goes too, not one above it
+    assert {"g/first", "g/last"} <= set(picture.alarms)
+
+
+HOUR_MS = 3_600_000
+LENGTH_S = st.sampled_from(["1m", "15m", "1h"])
+WINDOWS = st.lists(
+    st.tuples(LENGTH_S, st.integers(0, 40), st.sets(st.sampled_from(["aqi_th", "flow", "los"]))), max_size=40
+)
+
+
+@given(WINDOWS)
+def test_figures_are_those_of_the_newest_window_of_their_length(windows):
+    picture = fresh()
+    newest = {}
+    for number, (stream, at, names) in enumerate(windows):
+        step_s = LENGTHS_S[stream]
+        end = rfc3339(NOW_MS + at * step_s * 1000)
+        line = {"device": "a", "stream": stream, "t": rfc3339(NOW_MS + (at - 1) * step_s * 1000), "end": end, "v": {}}
+        picture.window("g", line | {"i": {name: {"value": float(number)} for name in names}})
+        if end >= newest.get(step_s, ("",))[0]:
+            newest[step_s] = end, names
+    for name, figure in picture.devices["g/a"].figures.items():
+        end, names = newest[figure["step"]]
+        assert (figure["end"], name in names) == (end, True)
+
+
+@given(WINDOWS, st.integers(-HOUR_MS, 50 * HOUR_MS))
+def test_a_figure_ends_by_itself_after_two_windows(windows, later_ms):
+    picture = fresh()
+    for stream, at, names in sorted(windows):
+        end = rfc3339(NOW_MS + at * LENGTHS_S[stream] * 1000)
+        line = {"device": "a", "stream": stream, "t": T.format(0), "end": end, "v": {}}
+        picture.window("g", line | {"i": {name: {"value": 1.0} for name in names}})
+    told = text(picture, now_ms=NOW_MS + later_ms, streams=0, refused={})
+    for name, figure in picture.devices["g/a"].figures.items():
+        old = abs(NOW_MS + later_ms - times_ms(figure["end"])) > 2000 * figure["step"]
+        assert (f'figure="{name}"' in told) != old
+
+
+def test_a_figure_of_this_morning_is_not_told_in_the_evening():
+    """Seen: the AQI of 01:00 stood 19 hours without one later."""
+    picture = fresh()
+    hour = {"device": "a", "stream": "1h", "v": {"pm10": {"mean": 30.0}}}
+    at = "2026-11-21T{:02}:00:00.000Z"
+    figure = {"value": 35, "level": 2, "rule": "TH2023", "span": "24h", "coverage": 0.9}
+    picture.window("g", hour | {"t": at.format(0), "end": at.format(1), "i": {"aqi_th": figure}})
+    assert picture.devices["g/a"].figures
+    picture.take()
+    picture.window("g", hour | {"t": at.format(1), "end": at.format(2)})
+    assert picture.devices["g/a"].figures == {}
+    assert picture.take()["devices"]["g/a"]["figures"] == {}
+    picture.window("g", hour | {"t": at.format(0), "end": at.format(1), "rev": 1, "i": {"aqi_th": figure}})  # late
+    assert picture.devices["g/a"].figures == {}
+
+
+def test_metrics_and_open_data_do_not_give_the_last_value_again():
+    picture = fresh()
+    picture.reading("g", raw(1, {"pm2_5": 12.0, "pm10": 15.0}))
+    picture.window("g", {"device": "a", "stream": "1h", "t": T.format(0), "end": T.format(0), "v": {}, "i": FLOW})
+    for later_ms, there in ((0, True), (60_000, False)):
+        told = text(picture, now_ms=NOW_MS - 7000 + later_ms, streams=0, refused={})
+        assert ("citygate_value{" in told) is there
+        assert ("citygate_figure{" in told) is there
+        row = next(iter(rows(picture, NOW_MS - 7000 + later_ms)))
+        assert (row["value"], row["quality"]) == ((12.0, "") if there else (None, "b:stale"))
+    assert 'citygate_device_stale{gateway="g",device="a",kind="air"} 1' in told
+
+
+FLOW = {"flow": {"value": 444.0}}
+
+
+def test_a_personal_device_is_not_in_the_open_data():
+    picture = fresh()
+    picture.device("g", "flat-12", facts=AIR | {"personal": True})
+    for ident in ("a", "flat-12"):
+        picture.reading("g", raw(9, {"pm2_5": 12.0}) | {"device": ident})
+    assert {row["device"] for row in rows(picture, NOW_MS)} == {"a"}
+    assert "flat-12" not in latest_csv(picture, now_ms=NOW_MS)
+    assert set(picture.snapshot()["devices"]) == {"g/a", "g/flat-12"}  # the operator's page shows it
+
+
+def test_a_failed_device_keeps_its_last_values_apart_with_their_time():
+    picture = fresh()
+    picture.reading("g", raw(1, {"pm2_5": 12.0, "pm10": 15.0}))
+    assert "last" not in picture.snapshot()["devices"]["g/a"]
+    for second in (2, 3):
+        picture.reading("g", raw(second, {}, {"*": "b:timeout"}))
+        shown = picture.snapshot()["devices"]["g/a"]
+        assert (shown["v"], shown["t"]) == ({}, T.format(second))
+        assert shown["last"] == {"t": T.format(1), "v": {"pm2_5": 12.0, "pm10": 15.0}}
+    body = front(picture, lang="en", now_ms=NOW_MS - 6000, chart=False)
+    assert "no data for 2 s (last: PM2.5 12 ug/m3; PM10 15 ug/m3)" in body
+    assert "<td>2 s</td>" in body  # the age of the value, not that of the failure
+
+
+@pytest.mark.parametrize(
+    ("streams", "window"),
+    [(["raw", "1m", "15m", "1h"], "15m"), (["10s"], "10s"), (["1m", "1h"], "1m"), (["1h", "event"], ""), (None, "15m")],
+)
+def test_24_hours_are_of_the_longest_windows_up_to_15_minutes(streams, window):
+    picture = Picture(lambda: NOW_MS)
+    picture.device("g", "a", facts=AIR | {"streams": streams})
+    assert picture.snapshot()["devices"]["g/a"]["window"] == window
+    for stream, step_s in LENGTHS_S.items():
+        for number in range(5, 0, -1):
+            begin = rfc3339(NOW_MS // STEP_MS * STEP_MS - number * step_s * 1000)
+            v = {"pm2_5": {"mean": float(step_s)}}
+            picture.window("g", {"device": "a", "stream": stream, "t": begin, "end": begin, "v": v})
+    spark = picture.snapshot()["devices"]["g/a"]["spark"]
+    assert {one for one in (spark or {"y": []})["y"] if one is not None} == ({LENGTHS_S[window]} if window else set())
+
+
+@given(st.lists(st.tuples(st.integers(0, 400), st.floats(-1e3, 1e3)), min_size=1, max_size=60))
+def test_parts_of_a_quarter_make_its_mean_in_any_order(parts):
+    bins = Bins()
+    for quarter, value in parts:
+        bins.mix(quarter * STEP_MS + 60_000, value)
+    last = max(quarter for quarter, _ in parts)
+    seen_last = -1
+    kept = []
+    for quarter, value in parts:  # what is older than 24 h before the newest of its time was not taken
+        if quarter > seen_last - COUNT:
+            kept.append((quarter, value))
+        seen_last = max(seen_last, quarter)
+    for at, shown in zip(range(last - COUNT + 1, last + 1), bins.shown()["y"], strict=True):
+        held = [value for quarter, value in kept if quarter == at]
+        assert (shown is None) == (not held)
+        if held:
+            assert math.isclose(shown, sum(held) / len(held), rel_tol=1e-3, abs_tol=1e-3)
+
+
+def test_a_broker_of_short_windows_alone_fills_the_page():
+    picture = Picture(lambda: NOW_MS)
+    picture.device("g", "a", facts=AIR | {"streams": ["10s"]})
+    line = {"device": "a", "stream": "10s", "t": T.format(0), "end": T.format(9), "v": {"pm2_5": {"mean": 4.0}}}
+    picture.reading("g", line)
+    assert picture.snapshot()["devices"]["g/a"]["v"] == {"pm2_5": 4.0}
 
 
 def test_without_javascript_too_an_alarm_stands_with_its_cause():
@@ -194,3 +356,18 @@ def test_the_leading_points():
     ]
     assert lead("new-kind", ["a", "b", "c", "d", "e"]) == ["a", "b", "c", "d"]
     assert times_ms("1970-01-01T00:00:01.000Z") == 1000
+
+
+@pytest.mark.parametrize(
+    ("facts", "up"),
+    [
+        ({"state": "up", "lane": "both"}, 1), ({"state": "up", "lane": "catching-up"}, 1), ({"state": "up"}, 1),
+        ({"state": "both"}, 1), ({"state": "catching-up"}, 1), ({"state": "live"}, 1),  # gateways before the lane
+        ({"state": "down"}, 0), ({"state": "connecting"}, 0), ({"state": "stopped"}, 0), ({}, 0),
+    ],
+)  # fmt: skip
+def test_a_sink_that_catches_up_is_up(facts, up):
+    picture = fresh()
+    picture.gateway("g", {"sinks": {"broker": facts}})
+    told = text(picture, now_ms=NOW_MS, streams=0, refused={})
+    assert f'citygate_sink_up{{gateway="g",sink="broker"}} {up}\n' in told

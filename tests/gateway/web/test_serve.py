@@ -2,16 +2,19 @@
 
 import http.client
 import json
+import re
 import signal
+import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from live_desk import LivePage, ScriptedDaemon, aqi, device, rfc
 from parts import poll
 
-from gateway.web.serve import Listen, secret_of
+from gateway.web.serve import PEER_MAX, Listen, secret_of
 
 
 def started(*options):
@@ -108,6 +111,7 @@ def test_sigterm_with_20_open_pages_ends_within_2_s(tmp_path):
         pages = [stream(live) for _ in range(20)]
         for _, answer in pages:
             assert answer.readline().startswith(b"retry")
+        idle = [socket.create_connection(("127.0.0.1", live.port), timeout=5) for _ in range(PEER_MAX)]
         began = time.monotonic()
         live.process.send_signal(signal.SIGTERM)
         assert live.process.wait(10) == 0
@@ -115,9 +119,18 @@ def test_sigterm_with_20_open_pages_ends_within_2_s(tmp_path):
         for connection, answer in pages:
             answer.close()
             connection.close()
+        for one in idle:
+            one.close()
     print(f"\nSIGTERM with 20 open pages: ended after {took_s:.2f} s")
     assert took_s < 2.0
     assert "Traceback" not in live.text()
+
+
+def test_20_browsers_that_open_the_page_at_once_are_all_served(tmp_path):
+    """Six connections each, as browsers do; the door's burst is for them."""
+    with LivePage(tmp_path) as live, ThreadPoolExecutor(120) as browsers:
+        answers = list(browsers.map(lambda _: live.get("/static/app.css")[0], range(120)))
+    assert answers == [200] * 120
 
 
 def test_the_daemon_dies_and_comes_back(tmp_path):
@@ -167,3 +180,78 @@ def test_the_machine_faces(tmp_path):
         csv = live.get("/api/history?key=gw-1/w&stream=15m&format=csv")[2].decode()
         assert csv.splitlines()[0] == "t,end,device,estimated,level__mean"
         assert live.get("/api/history?key=gw-1/none")[0] == 404
+
+
+def cut_at(most):
+    """Answers as the daemon does: at most so many records, the oldest, and says that it was cut."""
+
+    class Cut(ScriptedDaemon):
+        async def answer(self, request):
+            found = await super().answer(request)
+            if request["ask"] != "history":
+                return found
+            return {"records": found["records"][:most], "truncated": len(found["records"]) >= most}
+
+    return Cut
+
+
+LEVEL = {"level": {"mean": 1.5}}
+
+
+def quarters(idents, count):
+    return [
+        {"device": ident, "stream": "15m", "t": rfc(900 * back), "end": rfc(900 * back - 900), "v": LEVEL}
+        for back in range(count, 0, -1)
+        for ident in idents
+    ]
+
+
+def test_an_answer_that_was_cut_is_refused_with_the_longest_time_that_fits(tmp_path):
+    (tmp_path / "state").mkdir()
+    lines = quarters(["w"], 90)
+    with cut_at(50)(tmp_path / "state", {"w": device("water")}, history=lines), LivePage(tmp_path) as live:
+        live.ready()
+        asked = "/api/history?key=gw-1/w&stream=15m"
+        for form in ("", "&format=csv"):
+            status, _, body = live.get(asked + form)
+            assert status == 413
+            told = body.decode()
+            assert told.startswith("more than 50 records; from=")
+            assert told.endswith(f"&to={lines[49]['t']} fits\n")
+        begin, end = re.search("from=(.*)&to=(.*) fits", told).groups()
+        status, _, body = live.get(f"{asked}&from={begin}&to={end}")
+        assert (status, len(json.loads(body)["records"])) == (200, 49)
+
+
+def test_the_look_back_goes_on_where_an_answer_was_cut(tmp_path):
+    """More devices than one answer holds quarters of: every sparkline is whole."""
+    (tmp_path / "state").mkdir()
+    idents = [f"w{n}" for n in range(7)]
+    daemon = cut_at(100)(tmp_path / "state", {i: device("water") for i in idents}, history=quarters(idents, 90))
+    with daemon, LivePage(tmp_path) as live:
+        live.ready()
+
+        def filled():
+            shown = json.loads(live.get("/api/snapshot")[2])["devices"].values()
+            return all(one["spark"] and sum(y is not None for y in one["spark"]["y"]) >= 90 for one in shown)
+
+        poll(filled, what="90 quarters of each device", deadline_s=10)
+
+
+def test_an_answer_too_long_for_a_line_does_not_end_the_page(tmp_path):
+    (tmp_path / "state").mkdir()
+
+    class Long(ScriptedDaemon):
+        async def answer(self, request):
+            found = await super().answer(request)
+            return found | {"x": "y" * (17 << 20)} if request["ask"] == "history" else found
+
+    with Long(tmp_path / "state", {"w": device("water")}) as daemon, LivePage(tmp_path) as live:
+        live.ready()
+        poll(lambda: len(daemon.asked) > 1, what="the look back")
+        status, _, body = live.get("/api/history?key=gw-1/w")
+        assert (status, b"too long" in body) == (503, True)
+        since = json.loads(live.get("/api/snapshot")[2])["source"]["since"]
+        poll(lambda: b'what="answers"' in live.get("/metrics")[2], what="the page to count it")
+        told = json.loads(live.get("/api/snapshot")[2])["source"]
+        assert (told["up"], told["since"]) == (True, since)  # the live side went on

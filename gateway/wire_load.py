@@ -20,7 +20,7 @@ SPAN_S: Final = 60.0
 STEP_S: Final = 2.0
 
 
-class Traffic:
+class WireLoad:
     """The load of one wire, from its busy seconds as they grow."""
 
     def __init__(self) -> None:
