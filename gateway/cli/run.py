@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -14,6 +15,9 @@ import click
 from gateway.cli.face import Face
 
 _SYSLOG: Final = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
+
+# Readings leave by their count of references; cycles are few. Looking for them 28 times less often saves a twentieth.
+_GARBAGE: Final = (20_000, 50, 100)
 
 
 class _Line(logging.Formatter):
@@ -49,6 +53,8 @@ def command(face: Face, *, once: bool, dry_run: bool) -> int:
     talk = logging.StreamHandler()
     talk.setFormatter(_Line(journal="JOURNAL_STREAM" in os.environ))
     logging.basicConfig(level=logging.DEBUG if face.verbosity else logging.INFO, handlers=[talk])
+    gc.freeze()  # all modules: they live as long as the process, and no collection need look at them again
+    gc.set_threshold(*_GARBAGE)
     command = (sys.executable, "-m", "gateway", "--config", str(face.config))
     code = run(loaded, once=once, dry_run=dry_run, command=command)
     if code == AGAIN:

@@ -235,7 +235,9 @@ class Outbox:
             message.answer.set_result(code)
         elif message.topic == self._status_topic:
             self._door(code, verdict)
-        held = message.position is not None and self._proof.holds(message.topic, message.position, now_s=_now_s())
+        held = False
+        if self._proof.any and message.position is not None:
+            held = self._proof.holds(message.topic, message.position, now_s=_now_s())
         if self.parking.any:
             self.parking.answered(message.key)
             if code < 0x80 and not held:

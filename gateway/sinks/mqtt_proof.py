@@ -56,6 +56,11 @@ class Proof:
         self._session.subscribe(topic)
         return True
 
+    @property
+    def any(self) -> bool:
+        """Whether a topic is still to be proven."""
+        return bool(self._asked)
+
     def holds(self, topic: str, position: int, *, now_s: float) -> bool:
         """A PUBACK has come: whether it proves nothing yet."""
         asked = self._asked.get(topic)

@@ -28,7 +28,7 @@ from gateway.local import ask
 VALUES = 60
 SHORT_MS = 20  # the shortest `every`
 WARM_S, MEASURE_S = 6.0, float(os.environ.get("CITYGATE_BENCH_THROUGHPUT_S", "10"))
-LOADS = ((10, 1000), (10, SHORT_MS), (15, SHORT_MS), (20, SHORT_MS), (24, SHORT_MS), (28, SHORT_MS))
+LOADS = ((10, 1000), *((devices, SHORT_MS) for devices in (10, 16, 24, 32, 40, 48)))
 MOST = max(devices for devices, _ in LOADS)
 WRAP = 1 << 24  # whole numbers that a float32 holds; the time is told in units of 0.1 ms
 TOLD_AT = 5  # the place of the time among the values: one that no plausibility check holds against others
