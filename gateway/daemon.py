@@ -76,7 +76,9 @@ class Daemon:
             config, self.items, clock=clock, journal=self.journal, tell=self.pipeline.event, dated=self.pipeline.dated
         )
         self.pipeline.listeners += [*(shipper.offer for shipper in self.shippers), self.health.note, self._publish]
-        self.troubles = Troubles(self.journal, say=self._say)
+        self.troubles = Troubles(self.journal, say=self._say, stations=[item.id for item in self.items])
+        for wire in self.wires:
+            wire.strangers |= self.troubles.strangers & {station.id for station in wire.stations}
         self.pipeline.listeners += [self.troubles.note, self.alarms.note]  # the last may journal an event of its own
         self.pulse = self._pulse(loaded, codec)
         self.steering = Steering(

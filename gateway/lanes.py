@@ -65,7 +65,7 @@ class Lanes(Queues):
         """Parcels that `live` could give out now."""
         committed = self._journal.committed
         held = bool(self._held) and self._held[0].position < committed
-        return len(self._live) + held + (self._caught_up and self._amended_first)
+        return len(self._live) + held + (self._caught_up and self._next_amended() is not None)
 
     @property
     def idle(self) -> bool:
@@ -144,8 +144,9 @@ class Lanes(Queues):
             self._hand_out(self._held.popleft(), taken)
         while self._live and len(taken) < limit:
             self._hand_out(self._live.popleft(), taken)
-        while self._caught_up and len(taken) < limit and self._amended_first:
-            self._hand_out(self._amended.popleft(), taken)
+        while self._caught_up and len(taken) < limit and (amended := self._next_amended()) is not None:
+            self._amended.remove(amended)
+            self._hand_out(amended, taken)
         return taken
 
     def backlog(self, limit: int) -> list[Parcel]:
@@ -155,7 +156,7 @@ class Lanes(Queues):
         taken: list[Parcel] = []
         while self._back and len(taken) < limit:
             parcel = self._back.popleft()
-            if parcel.record.rev and self._lower_out(parcel.record):
+            if parcel.record.rev and (self._left_behind or self._lower_out(parcel.record)):
                 self._enqueue(parcel)
             else:
                 self._hand_out(parcel, taken)

@@ -30,7 +30,6 @@ class PolledWire(Wire):
         super().__init__(name, way=way, stations=stations, take=take, say=say)
         self._asks: asyncio.Queue[tuple[Station, asyncio.Future[tuple[Sample, ...]]]] = asyncio.Queue(ASKS)
         self._bell: asyncio.Future[None] | None = None  # ends the sleep between two polls
-        self._strangers: set[str] = set()
         self._lay_out_s = 0.0
         self._estranged = False
 
@@ -95,12 +94,12 @@ class PolledWire(Wire):
         """Whether a device that answers is the one that was believed before."""
         findings = () if station.addressed is None else await station.addressed.identify()
         wrong = station.judge(findings, now_s=asyncio.get_running_loop().time())
-        if wrong is not None and station.id not in self._strangers:
-            self._strangers.add(station.id)
+        if wrong is not None and station.id not in self.strangers:
+            self.strangers.add(station.id)
             self._say(station.id, "CG-BUS-06", "raised", f"{wrong.means}: {wrong.seen}")
         self._estranged = wrong is not None and not any(one.proven for one in self.stations)
-        if station.proven and station.id in self._strangers:
-            self._strangers.discard(station.id)
+        if station.proven and station.id in self.strangers:
+            self.strangers.discard(station.id)
             self._say(station.id, "CG-BUS-06", "cleared", "its identity holds again")
         return station.proven
 

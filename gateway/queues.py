@@ -14,6 +14,7 @@ from gateway.codec import Codec
 from gateway.journal import Journal
 from gateway.ledger import Ledger
 from gateway.record import Record
+from gateway.revisions import identity
 from gateway.selection import Selection
 from gateway.sinks import Parcel
 
@@ -55,17 +56,19 @@ class Queues(Booking):
         """Whether the last dead letter has left the journal just now."""
         return self.ledger.let_go(self._journal.first)
 
-    @property
-    def _amended_first(self) -> bool:
-        """Whether the next amended record may go: it is committed, and no lower revision of it can come after it."""
-        if not self._amended or self._left_behind or self._amended[0].position >= self._journal.committed:
-            return False
-        return not self._lower_out(self._amended[0].record)
+    def _next_amended(self) -> Parcel | None:
+        """The first amended one that may go: it is committed, and no lower revision of it can come after it."""
+        if not self._amended or self._left_behind:
+            return None
+        out = {identity(record) for hand in (self.unsettled, self._parked) for record in hand.values()}
+        committed = self._journal.committed
+        may = (one for one in self._amended if one.position < committed and identity(one.record) not in out)
+        return next(may, None)
 
     def _lower_out(self, amended: Record) -> bool:
         """Whether another revision of it is with the sink, or parked: that one may be tried again."""
-        key = _identity(amended)
-        return any(_identity(record) == key for out in (self.unsettled, self._parked) for record in out.values())
+        key = identity(amended)
+        return any(identity(record) == key for out in (self.unsettled, self._parked) for record in out.values())
 
     def _pass_over(self) -> None:
         """Tell the ledger up to where all but the deferred have their fate."""
@@ -101,7 +104,3 @@ class Queues(Booking):
             lane.clear()
         self._queued = set()
         self._gone = set()
-
-
-def _identity(record: Record) -> tuple[str, str, int]:
-    return record.device, record.stream, record.t_ms

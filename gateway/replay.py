@@ -8,7 +8,8 @@ Invariants:
 1. One order at a time: a parcel that is out belongs to `order`, and what becomes of it is booked by that order.
 2. No record goes out while a higher revision of it is known (`superseded`): the platform keeps what comes last.
 3. A letter is given only to the sink that refused it, and taken once.
-4. One call reads at most `READ_BYTES` of the journal.
+4. One call reads at most `READ_BYTES` of the journal. Windows that may have been amended wait in memory, at most
+   `WEIGHED`, until the journal behind them was read.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from bisect import insort
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Final, TypeAlias
+from typing import Final
 
 import msgspec
 
@@ -27,20 +28,20 @@ from gateway.ledger import Ledger
 from gateway.order import Order, OrderGoesOn, count
 from gateway.reading import LENGTHS_S
 from gateway.record import Record
+from gateway.revisions import Revisions
 from gateway.selection import Selection
 from gateway.sinks import Fate, Parcel
 
 READ_BYTES: Final = 131_072
 LETTERS: Final = 32  # read in one call
-TRIES: Final = 3
+WEIGHED: Final = 4000
+AGAIN_S: Final = 5.0  # "not now" is tried again after that, for ten minutes
+TRIES: Final = 120
 KEPT: Final = 1 << 20
 ORDERS: Final = 8  # finished ones, whose account can still be asked for
 REASONS: Final = 10
-REVISED: Final = 65_536
 TAKEN: Final = frozenset({Fate.DELIVERED, Fate.UNHEARD, Fate.SENT})
 SUPERSEDED: Final = "superseded"
-
-_Identity: TypeAlias = tuple[str, str, int]
 
 
 class Replay:
@@ -63,12 +64,14 @@ class Replay:
         self._out: dict[int, Parcel] = {}
         self._tries: dict[int, int] = {}
         self._letters: deque[int] = deque(maxlen=KEPT)
-        self._windows: list[Parcel] = []  # letters that may have been amended since: held until the journal was read
+        self._windows: list[Parcel] = []  # that may have been amended since: held until the journal was read
+        self._parked: list[Parcel] = []  # the sink said "not now"
+        self._again_s: float | None = None
+        self._stopped = False
         self._taken: set[int] = set()  # letters that went since the start; the journal has a note of each
-        self._revised: dict[_Identity, int] = {}  # the highest revision that went out, or is about to
-        self._higher: dict[_Identity, set[int]] = {}  # while letters are weighed: all revisions that were made,
-        self._unheld: dict[int, tuple[str, str, int, int]] = {}  # and by letter those that were refused too
+        self._revisions = Revisions()
         self._at = self._end = 0
+        self._resume = -1  # where records are picked again, after the journal was read for higher revisions
 
     @property
     def order(self) -> Order | None:
@@ -100,49 +103,57 @@ class Replay:
             raise OrderGoesOn(f"order {self.orders[-1].number} of sink {self._sink} goes on")
         order.number = self.orders[-1].number + 1 if self.orders else 1
         self.orders.append(order)
-        for memory in (self._queue, self._tries, self._windows, self._revised, self._higher, self._unheld):
+        for memory in (self._queue, self._tries, self._windows):
             memory.clear()
+        self._revisions = Revisions()
+        self._stopped, self._resume = False, -1
         self._letters = deque(dict.fromkeys(order.letters), maxlen=KEPT)
         self._at = self._journal.seek(order.from_ms)
         self._end = 0 if order.letters else self._journal.committed
         return order
 
     def stop(self) -> None:
-        """End the order; what is out is still booked."""
-        self._queue.clear()
-        self._letters.clear()
-        self._windows.clear()
-        self._end = 0
+        """End the order; what is out is still booked, and not tried again."""
+        self._stopped = True
+        for memory in (self._queue, self._letters, self._windows, self._parked):
+            memory.clear()
+        self._end, self._resume = 0, -1
         self._look_done()
 
     def amended(self, record: Record) -> None:
         """A higher revision of a record was journaled: the lower ones go out no more."""
-        key = _identity(record)
-        if record.rev > self._revised.get(key, 0):
-            self._revised[key] = record.rev
-            if len(self._revised) > REVISED:
-                del self._revised[next(iter(self._revised))]
+        self._revisions.went(record)
 
-    def next(self, room: int) -> list[Parcel]:
-        """Up to `room` parcels, in order; [] where there is nothing (now: see `reading`)."""
+    def next(self, room: int, now_s: float) -> list[Parcel]:
+        """Up to `room` parcels, in order; [] where there is nothing (now: see `reading`). `now_s`: loop time."""
         if not self.active:
             return []
         order = self.orders[-1]
+        self._unpark(now_s)
         if len(self._queue) < room:
             self._read(order)
         taken: list[Parcel] = []
         while self._queue and len(taken) < room:
             parcel = self._queue.popleft()
-            if self._superseded(parcel.record):
+            if self._revisions.superseded(parcel.record):
                 count(order.fates, SUPERSEDED)
                 self._shelve(order, parcel.position)
                 continue
             taken.append(parcel)
-            if parcel.record.rev:
-                self.amended(parcel.record)
+            self._revisions.went(parcel.record)
         self._out.update({parcel.position: parcel for parcel in taken})
         self._look_done()
         return taken
+
+    def _unpark(self, now_s: float) -> None:
+        """What was not taken goes again some seconds later, in front of all that is behind it in the journal."""
+        if self._parked and self._again_s is None:
+            self._again_s = now_s + AGAIN_S
+        elif self._again_s is not None and now_s >= self._again_s:
+            for parcel in self._parked:
+                insort(self._queue, parcel, key=_place)
+            self._parked.clear()
+            self._again_s = None
 
     def _shelve(self, order: Order, position: int) -> None:
         """A letter that nobody needs any more: it stays one of the dead, and is on the list no longer."""
@@ -151,33 +162,37 @@ class Replay:
             self._note(REQUEUED, msgspec.msgpack.encode([1, position]))
             self._ledger.letters_gone += 1
 
-    def _superseded(self, record: Record) -> bool:
-        return self._revised.get(_identity(record), 0) > record.rev
-
     def _look_done(self) -> None:
         if self.orders:
-            self.orders[-1].done = not (self._out or self._queue or self.reading)
+            self.orders[-1].done = not (self._out or self._queue or self._parked or self.reading)
 
     def _read(self, order: Order) -> None:
         """One slice: of the letters, then of the journal behind them where windows are among them; or of the range."""
-        if self._letters:
-            for _ in range(min(LETTERS, len(self._letters))):
-                self._letter(order, self._letters.popleft())
-            if not self._letters and self._windows:
-                self._at = self._journal.seek(min(parcel.record.t_ms for parcel in self._windows))
-                self._end = self._journal.committed
+        if self._letters and self._at >= self._end and len(self._windows) < WEIGHED:
+            self._read_letters(order)
             return
         entries = self._journal.read(self._at, limit_bytes=READ_BYTES) if self._at < self._end else []
         for entry in entries:
             self._at = max(self._at, entry.position + 1)
-            if self._windows:
-                self._weigh(entry)
-            elif entry.position < self._end:
+            if order.letters or order.unheard:
+                self._revisions.weigh(entry, letter=self._refused(entry), record=self._amended(entry))
+            if not order.letters and self._resume < 0 and entry.position < self._end:
                 self._pick(order, entry)
+                if len(self._windows) >= WEIGHED:
+                    self._resume = self._at
         if not entries:
             self._at = self._end
         if self._windows and self._at >= self._end:
             self._settle_windows()
+            if self._resume >= 0:
+                self._at, self._resume = self._resume, -1
+
+    def _read_letters(self, order: Order) -> None:
+        for _ in range(min(LETTERS, len(self._letters))):
+            self._letter(order, self._letters.popleft())
+        if self._windows and (not self._letters or len(self._windows) >= WEIGHED):
+            self._at = self._journal.seek(min(parcel.record.t_ms for parcel in self._windows))
+            self._end = self._journal.committed
 
     def _pick(self, order: Order, entry: Entry) -> None:
         """Queue the record of an entry that the order is for."""
@@ -190,7 +205,9 @@ class Replay:
         record = self._record(entry.kind, entry.payload)
         if record is not None and self._selection.wants(record):
             order.found += 1
-            self._queue.append(Parcel(entry.position, replace(record, late=True)))
+            # One that was heard is not in an order of unheard ones, and may be the higher revision of one that is.
+            queue = self._windows if order.unheard and record.stream in LENGTHS_S else self._queue
+            queue.append(Parcel(entry.position, replace(record, late=True)))
 
     def _letter(self, order: Order, position: int) -> None:
         for entry in self._journal.read(position, limit_bytes=1):
@@ -207,29 +224,18 @@ class Replay:
         _version, sink, _reason, kind, payload = msgspec.msgpack.decode(entry.payload)
         return self._record(kind, payload) if sink == self._sink else None
 
-    def _weigh(self, entry: Entry) -> None:
-        """Look whether the entry tells of a higher revision of a letter, and whether that was refused as well."""
-        if entry.kind == REQUEUED:
-            self._unheld.pop(msgspec.msgpack.decode(entry.payload)[1], None)
-        elif entry.kind == DEAD:
-            letter = self._refused(entry)
-            if letter is not None and letter.rev:
-                self._unheld[entry.position] = (*_identity(letter), letter.rev)
-        elif entry.kind == WINDOW and deferred(WINDOW, entry.payload):
-            record = self._record(WINDOW, entry.payload)
-            if record is not None and self._selection.wants(record):
-                self._higher.setdefault(_identity(record), set()).add(record.rev)
+    def _amended(self, entry: Entry) -> Record | None:
+        """The amended record of an entry that this sink wants; None for any other entry."""
+        if entry.kind != WINDOW or not deferred(WINDOW, entry.payload):
+            return None
+        record = self._record(WINDOW, entry.payload)
+        return record if record is not None and self._selection.wants(record) else None
 
     def _settle_windows(self) -> None:
-        """All was read: of each letter's window, the highest revision that the platform holds."""
-        for device, stream, t_ms, rev in self._unheld.values():
-            self._higher.get((device, stream, t_ms), set()).discard(rev)
-        for parcel in self._windows:
-            key = _identity(parcel.record)
-            self._revised[key] = max(self._higher.get(key, set()), default=0)
+        """All was read: the windows may go, but those of which the platform holds a higher revision."""
+        self._revisions.decide([parcel.record for parcel in self._windows])
         self._queue.extend(self._windows)
-        for memory in (self._windows, self._higher, self._unheld):
-            memory.clear()
+        self._windows.clear()
 
     def _record(self, kind: int, payload: bytes) -> Record | None:
         try:
@@ -238,14 +244,14 @@ class Replay:
             return None
 
     def settle(self, position: int, *, fate: Fate, reason: str) -> bool:
-        """Book what became of a parcel of ours; false where it is none."""
+        """Book what became of a parcel; false where it is none of ours."""
         parcel = self._out.pop(position, None)
         if parcel is None:
             return False
         order = self.orders[-1]
-        if fate is Fate.AGAIN and self._tries.get(position, 0) < TRIES:
+        if fate is Fate.AGAIN and self._tries.get(position, 0) < TRIES and not self._stopped:
             self._tries[position] = self._tries.get(position, 0) + 1
-            insort(self._queue, parcel, key=_place)  # in front of all that is behind it in the journal
+            self._parked.append(parcel)
             return True
         count(order.fates, fate.value)
         if reason and (reason in order.reasons or len(order.reasons) < REASONS):
@@ -266,14 +272,12 @@ class Replay:
             self._ledger.heard(position)
 
     def abandon(self) -> None:
-        """The connection is gone: what is out goes again, in front, in its order."""
-        self._queue.extendleft(sorted(self._out.values(), key=_place, reverse=True))
+        """The connection is gone: what is out goes again, in front, in its order; of a stopped order nothing does."""
+        if not self._stopped:
+            self._queue.extendleft(sorted(self._out.values(), key=_place, reverse=True))
         self._out.clear()
+        self._look_done()
 
 
 def _place(parcel: Parcel) -> int:
     return parcel.position
-
-
-def _identity(record: Record) -> _Identity:
-    return record.device, record.stream, record.t_ms

@@ -219,7 +219,7 @@ class Shipper:
         room = min(room - (self.sink.window // 2 if self.lanes.state == "both" else 0), BACKLOG_CHUNK, allowed)
         parcels = self.lanes.backlog(room) if room > 0 else []
         if not parcels and room > 0 and self.replay is not None and not (self.meter and self.meter.spent):
-            parcels = self.replay.next(room)
+            parcels = self.replay.next(room, now_s)
             return parcels, READING_S if self.replay.reading else wait_s
         self._guess(len(parcels))
         if self._backfill_bytes_s and self.lanes.state == "both":

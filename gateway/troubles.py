@@ -7,7 +7,7 @@ would stand on the city's platform for ever. So the open ones are a journal mark
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 
 import msgspec
@@ -19,6 +19,7 @@ from gateway.record import Record
 MARK: Final = "troubles"
 KINDS: Final = frozenset({"link", "sink"})
 AGAIN_S: Final = 60.0  # within which what is still wrong has been raised again
+STRANGER: Final = "CG-BUS-06"  # another device answers: its wire asks until the right one does, however long that takes
 MOST: Final = 1000
 
 Say = Callable[[str, str, str, str], None]
@@ -26,14 +27,18 @@ Say = Callable[[str, str, str, str], None]
 
 
 class Troubles:
-    """Listens to the pipeline. `say(kind)` gives what raises and clears alarms of wires ("link") or sinks ("sink")."""
+    """Listens to the pipeline. `say(kind)` gives what raises and clears alarms of wires ("link") or sinks ("sink").
 
-    def __init__(self, journal: Journal, *, say: Callable[[str], Say]) -> None:
+    `strangers`: stations at which another device had answered; those who own them clear these.
+    """
+
+    def __init__(self, journal: Journal, *, say: Callable[[str], Say], stations: Collection[str]) -> None:
         self._journal = journal
         self._say = say
         blob = journal.marks.get(MARK)
         self._open: dict[str, list[str]] = {} if blob is None else msgspec.msgpack.decode(blob)[1]
-        self._before = set(self._open)
+        self.strangers = {one for one in stations if f"link-{one}-{STRANGER}" in self._open}
+        self._before = set(self._open) - {f"link-{one}-{STRANGER}" for one in self.strangers}
 
     def note(self, _position: int, record: Record | None) -> None:
         """A record was journaled."""

@@ -50,6 +50,7 @@ class Wire:
         self.state = "opening"
         self.fact = ""
         self.beat_s = 0.0  # loop time of the last sign of life of this task, for the watchdog
+        self.strangers: set[str] = set()  # stations at which another device answers: told, and not cleared yet
         self._take = take
         self._say = say
         self._failures = 0

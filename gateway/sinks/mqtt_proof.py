@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 ECHO_S: Final = 15.0
+ECHOES: Final = 64
 AT_A_TIME: Final = 32  # subscriptions; brokers limit their number
 WHY: Final = "MQTT 3.1.1: what we publish does not come back (the broker drops it, or we may not read it):"
 
@@ -27,7 +28,7 @@ class Subscribes(Protocol):
 
 @dataclass(slots=True)
 class _Asked:
-    payload: bytes
+    payloads: set[bytes]  # of the first `ECHOES`: a broker of several nodes may subscribe later than it takes
     since_s: float = 0.0  # of the first PUBACK
     held: list[int] = field(default_factory=list)
 
@@ -48,11 +49,14 @@ class Proof:
 
     def may_go(self, topic: str, payload: bytes) -> bool:
         """Whether a record of the topic may be published now; the first of its topic is asked back."""
-        if self._session is None or topic in self._proven or topic in self._asked:
+        asked = self._asked.get(topic)
+        if asked is not None and len(asked.payloads) < ECHOES:
+            asked.payloads.add(payload)
+        if self._session is None or topic in self._proven or asked is not None:
             return True
         if len(self._asked) >= AT_A_TIME:
             return False
-        self._asked[topic] = _Asked(payload)
+        self._asked[topic] = _Asked({payload})
         self._session.subscribe(topic)
         return True
 
@@ -72,7 +76,7 @@ class Proof:
     def heard(self, topic: str, payload: bytes) -> list[int]:
         """A message has come: the positions that are delivered by it."""
         asked = self._asked.get(topic)
-        if asked is None or payload != asked.payload or self._session is None:
+        if asked is None or payload not in asked.payloads or self._session is None:
             return []
         self._proven.add(topic)
         return self._over(topic)

@@ -94,16 +94,25 @@ class NgsiSink(HttpSink):
         await super()._deliver(batch)
         self._batches += 1
         soon = {line.subject for line in self.waiting} if self._batches % PRESENT_BATCHES else set[str]()
-        part = [_line(form) for form in self._present.behind(but=soon, limit=BATCH_ENTITIES)]
-        if not part:
-            return
+        parts = [[_line(form) for form in self._present.behind(but=soon, limit=BATCH_ENTITIES)]]
+        while parts:
+            part = parts.pop()
+            if part:
+                parts += await self._restore(part)
+
+    async def _restore(self, part: list[Line]) -> list[list[Line]]:
+        """Send the present of some entities once more; the halves of what is refused as a whole."""
         answer = await self.post(part)
         fates = self.fates(part, answer)
         if fates is None and answer.status not in REFUSED_PARTS:
             raise self.refused(answer)
-        for line, (fate, _) in zip(part, fates or [(Fate.DEAD, "")] * len(part), strict=True):
+        if fates is None and len(part) > 1:
+            half = len(part) // 2
+            return [part[half:], part[:half]]
+        for line, (fate, _) in zip(part, fates or [(Fate.DEAD, "")], strict=True):
             if fate is not Fate.AGAIN:
                 self._present.restored(line.subject)
+        return []
 
     async def _settled(self, part: Sequence[Line], fates: Sequence[tuple[Fate, str]]) -> None:
         for line, (fate, _) in zip(part, fates, strict=True):

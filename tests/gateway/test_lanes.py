@@ -345,6 +345,19 @@ def test_a_higher_revision_waits_for_a_lower_one_that_is_tried_again():
     assert out(lanes.live(9)) == [(1, 1)]
 
 
+def test_one_that_waits_for_its_lower_revision_holds_up_no_other_device():
+    lanes, journal, codec, meter = begun()
+    amended(lanes, journal, codec, meter, revs=(0, 1))
+    assert out(lanes.live(9)) == [(0, 0)]
+    lanes.settle(0, Fate.AGAIN)  # for ever
+    other = series("another")
+    codec.schema_marks(other)
+    amended(lanes, journal, codec, other, revs=(0, 1))
+    assert out(lanes.live(9)) == [(2, 0)]
+    lanes.settle(2, Fate.DELIVERED)
+    assert out(lanes.live(9)) == [(3, 1)]
+
+
 def test_a_higher_revision_waits_for_what_was_left_behind_in_the_journal():
     lanes, journal, codec, meter = begun()
     amended(lanes, journal, codec, meter, revs=(0,))
@@ -357,6 +370,29 @@ def test_a_higher_revision_waits_for_what_was_left_behind_in_the_journal():
     assert out(lanes.backlog(9) + lanes.live(9)) == [(0, 0)]
     lanes.settle(0, Fate.DELIVERED)
     assert out(lanes.live(9)) == [(1, 1)]
+
+
+def test_in_the_backlog_a_higher_revision_waits_for_what_was_left_behind():
+    lanes, journal, codec, meter = begun()
+    lanes.abandon()
+    amended(lanes, journal, codec, meter, revs=(0,))
+    for number in range(4000):
+        record = raw(meter, number, number + 1)
+        lanes.offer(journal.append(*codec.encode(record)), record)
+    amended(lanes, journal, codec, meter, revs=(1,))
+    lanes.begin()
+    assert out(lanes.backlog(1)) == [(0, 0)]
+    lanes.settle(0, Fate.AGAIN)
+    lanes.forget_parked()
+    sent = []
+    for _ in range(100):
+        parcels = lanes.backlog(200) + lanes.live(200)
+        sent += [position for position, rev in out(parcels) if position in {0, 4001}]
+        for parcel in parcels:
+            lanes.settle(parcel.position, Fate.DELIVERED)
+        lanes.rescan()
+    assert sent == [0, 4001]
+    assert lanes.ledger.waiting == 0
 
 
 def test_in_the_backlog_too_a_higher_revision_waits():

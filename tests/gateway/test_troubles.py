@@ -17,7 +17,7 @@ class Life:
 
     def __init__(self, journal):
         self.journal, self.said = journal, []
-        self.troubles = Troubles(journal, say=lambda kind: lambda *what: self.say(kind, *what))
+        self.troubles = Troubles(journal, say=lambda kind: lambda *what: self.say(kind, *what), stations=["meter"])
 
     def say(self, kind, name, code, state, fact="x"):
         self.said.append((kind, name, code, state))
@@ -41,6 +41,17 @@ def test_what_stood_is_cleared_after_a_start_unless_it_came_again(kind, name, co
     assert life.said == [(kind, name, code, "raised" if again else "cleared")]
     assert list(msgspec.msgpack.decode(journal.marks[MARK])[1]) == ([f"{kind}-{name}-{code}"] if again else [])
     assert not Life(journal).troubles._before or again
+
+
+def test_a_stranger_is_left_to_the_wire_that_asks():
+    journal = RamJournal()
+    before = Life(journal)
+    for station in ("meter", "gone"):
+        before.say("link", station, "CG-BUS-06", "raised")
+    life = Life(journal)
+    assert life.troubles.strangers == {"meter"}
+    virtual_time.run(life.troubles.run())
+    assert life.said == [("link", "gone", "CG-BUS-06", "cleared")]  # nobody asks it any more
 
 
 def test_it_waits_before_it_clears():

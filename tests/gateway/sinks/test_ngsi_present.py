@@ -7,7 +7,7 @@ from math import nan
 from context_broker import ContextBroker
 from hypothesis import given
 from hypothesis import strategies as st
-from sink_cases import METER, SITE, T0_MS, Book, event, options, parcels, raw, until, window
+from sink_cases import AIR, METER, SITE, T0_MS, Book, event, options, parcels, raw, until, window
 
 from gateway.sinks import Fate, ngsi_present
 from gateway.sinks.ngsi import Entities
@@ -99,6 +99,15 @@ def test_a_long_backlog_costs_little_more():
     assert times[0] == times[-1] == max(times)
     assert all(max(times) in times[first : first + 22] for first in range(0, count, 22)), "the past stood for long"
     assert len(subjects) <= 2 + count + count // 20 + 3
+
+
+def test_where_all_of_the_present_is_too_much_at_once_it_goes_in_halves():
+    many = [replace(AIR, id=f"air-{n}", device=f"air-{n}") for n in range(8)]
+    with ContextBroker() as broker:
+        broker.answer = lambda entities: (413, {"title": "too large"}, []) if len(entities) > 2 else None
+        told(broker, [raw(3, series=one) for one in many], [late(raw(1, series=one)) for one in many])
+        shown = [seen(broker, subject=NORTH.replace("air-north", one.id)) for one in many]
+    assert shown == [3] * 8
 
 
 def test_a_broker_that_refuses_the_present_is_not_asked_for_ever():
