@@ -26,6 +26,7 @@ from gateway.ledger import MAX_RANGES, Ledger, values_of
 from gateway.oldest import Oldest
 from gateway.queues import RANGES_APART, Queues
 from gateway.record import Record
+from gateway.revisions import identity
 from gateway.selection import Selection
 from gateway.sinks import Fate, Parcel
 
@@ -65,12 +66,12 @@ class Lanes(Queues):
         """Parcels that `live` could give out now."""
         committed = self._journal.committed
         held = bool(self._held) and self._held[0].position < committed
-        return len(self._live) + held + (self._caught_up and self._next_amended() is not None)
+        return len(self._live) + held or int(self._caught_up and self._amended_may_go())
 
     @property
     def idle(self) -> bool:
-        """Nothing waits here, and nothing in the journal but what comes with its next commit."""
-        return self._open and self._caught_up and not self.live_waiting
+        """Nothing waits here, and nothing in the journal but what comes with its next commit. Asked at every fate."""
+        return self._open and self._caught_up and not (self._live or self._amended or self.live_waiting)
 
     def offer(self, position: int, record: Record | None) -> None:
         """A record was appended (None: an entry that is no sink's business). Books what this sink leaves out."""
@@ -98,9 +99,7 @@ class Lanes(Queues):
             ledger.finish(position, position + 1)
 
     def _enqueue(self, parcel: Parcel) -> None:
-        lane = self._live if parcel.record.stream == "raw" else self._held
-        (self._amended if parcel.record.rev else lane).append(parcel)
-        self._queued.add(parcel.position)
+        self._queue(parcel)
         if len(self._queued) > LIVE_MAX:  # the sink is slower than life: all of it goes back to the journal
             self.begin()
 
@@ -144,8 +143,7 @@ class Lanes(Queues):
             self._hand_out(self._held.popleft(), taken)
         while self._live and len(taken) < limit:
             self._hand_out(self._live.popleft(), taken)
-        while self._caught_up and len(taken) < limit and (amended := self._next_amended()) is not None:
-            self._amended.remove(amended)
+        for amended in self._take_amended(limit - len(taken)) if self._caught_up else ():
             self._hand_out(amended, taken)
         return taken
 
@@ -153,13 +151,15 @@ class Lanes(Queues):
         """Up to `limit` parcels of the backlog lane, oldest first; opens the live lane when the backlog is done."""
         while not self._rationed and not self._back and self._advance():
             pass
-        taken: list[Parcel] = []
+        taken, ahead = list[Parcel](), self._ahead() if any(one.record.rev for one in self._back) else None
         while self._back and len(taken) < limit:
             parcel = self._back.popleft()
-            if parcel.record.rev and (self._left_behind or self._lower_out(parcel.record)):
+            if ahead is not None and parcel.record.rev and (self._left_behind or identity(parcel.record) in ahead):
                 self._enqueue(parcel)
             else:
                 self._hand_out(parcel, taken)
+            if ahead is not None:
+                ahead.add(identity(parcel.record))
         return taken
 
     def _hand_out(self, parcel: Parcel, taken: list[Parcel]) -> None:

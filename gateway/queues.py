@@ -6,6 +6,7 @@ While a budget is spent (`_rationed`) the ledger is kept small here: from the po
 
 from __future__ import annotations
 
+from bisect import insort
 from collections import deque
 from typing import Final
 
@@ -13,7 +14,6 @@ from gateway.booking import Booking, defers
 from gateway.codec import Codec
 from gateway.journal import Journal
 from gateway.ledger import Ledger
-from gateway.record import Record
 from gateway.revisions import identity
 from gateway.selection import Selection
 from gateway.sinks import Parcel
@@ -56,19 +56,40 @@ class Queues(Booking):
         """Whether the last dead letter has left the journal just now."""
         return self.ledger.let_go(self._journal.first)
 
-    def _next_amended(self) -> Parcel | None:
-        """The first amended one that may go: it is committed, and no lower revision of it can come after it."""
-        if not self._amended or self._left_behind:
-            return None
-        out = {identity(record) for hand in (self.unsettled, self._parked) for record in hand.values()}
-        committed = self._journal.committed
-        may = (one for one in self._amended if one.position < committed and identity(one.record) not in out)
-        return next(may, None)
+    def _queue(self, parcel: Parcel) -> None:
+        """Into its live lane; an amended one may come from the backlog, too: the lower revisions stand in front."""
+        if parcel.record.rev:
+            insort(self._amended, parcel, key=place)
+        else:
+            (self._live if parcel.record.stream == "raw" else self._held).append(parcel)
+        self._queued.add(parcel.position)
 
-    def _lower_out(self, amended: Record) -> bool:
-        """Whether another revision of it is with the sink, or parked: that one may be tried again."""
-        key = identity(amended)
-        return any(identity(record) == key for out in (self.unsettled, self._parked) for record in out.values())
+    def _take_amended(self, limit: int) -> list[Parcel]:
+        """Amended ones that may go: committed, and no other revision of theirs can come after them."""
+        if not self._amended or self._left_behind or limit <= 0:
+            return []
+        out, taken, kept = self._out(), list[Parcel](), list[Parcel]()
+        for parcel in self._amended:
+            key, early = identity(parcel.record), parcel.position >= self._journal.committed
+            (kept if early or key in out or len(taken) >= limit else taken).append(parcel)
+            out.add(key)
+        self._amended = deque(kept, maxlen=NEVER)
+        return taken
+
+    def _out(self) -> set[tuple[str, str, int]]:
+        """Identities of what is with the sink or parked."""
+        return {identity(record) for hand in (self.unsettled, self._parked) for record in hand.values()}
+
+    def _ahead(self) -> set[tuple[str, str, int]]:
+        """And of what is about to go again, or waits for one of these: a higher revision goes behind them all."""
+        return self._out() | {identity(one.record) for lane in (self._live, self._amended) for one in lane}
+
+    def _amended_may_go(self) -> bool:
+        """Whether `_take_amended` would give one."""
+        if not self._amended or self._left_behind or self._amended[0].position >= self._journal.committed:
+            return False
+        out, committed = self._out(), self._journal.committed
+        return any(identity(one.record) not in out for one in self._amended if one.position < committed)
 
     def _pass_over(self) -> None:
         """Tell the ledger up to where all but the deferred have their fate."""
@@ -104,3 +125,8 @@ class Queues(Booking):
             lane.clear()
         self._queued = set()
         self._gone = set()
+
+
+def place(parcel: Parcel) -> int:
+    """Its position in the journal."""
+    return parcel.position

@@ -26,6 +26,7 @@ from gateway.codec import DEAD, EVENT, RAW, REQUEUED, WINDOW, Codec, UnknownSche
 from gateway.journal import Entry, Journal
 from gateway.ledger import Ledger
 from gateway.order import Order, OrderGoesOn, count
+from gateway.queues import place
 from gateway.reading import LENGTHS_S
 from gateway.record import Record
 from gateway.revisions import Revisions
@@ -151,7 +152,7 @@ class Replay:
             self._again_s = now_s + AGAIN_S
         elif self._again_s is not None and now_s >= self._again_s:
             for parcel in self._parked:
-                insort(self._queue, parcel, key=_place)
+                insort(self._queue, parcel, key=place)
             self._parked.clear()
             self._again_s = None
 
@@ -274,10 +275,6 @@ class Replay:
     def abandon(self) -> None:
         """The connection is gone: what is out goes again, in front, in its order; of a stopped order nothing does."""
         if not self._stopped:
-            self._queue.extendleft(sorted(self._out.values(), key=_place, reverse=True))
+            self._queue.extendleft(sorted(self._out.values(), key=place, reverse=True))
         self._out.clear()
         self._look_done()
-
-
-def _place(parcel: Parcel) -> int:
-    return parcel.position

@@ -18,7 +18,7 @@ from gateway.record import Record
 
 MARK: Final = "troubles"
 KINDS: Final = frozenset({"link", "sink"})
-AGAIN_S: Final = 60.0  # within which what is still wrong has been raised again
+AGAIN_S: Final = 180.0  # within which what is still wrong has been raised again, silent urls in turn included
 STRANGER: Final = "CG-BUS-06"  # another device answers: its wire asks until the right one does, however long that takes
 MOST: Final = 1000
 

@@ -235,22 +235,31 @@ class Outbox:
             message.answer.set_result(code)
         elif message.topic == self._status_topic:
             self._door(code, verdict)
-        held = False
-        if self._proof.any and message.position is not None:
-            held = self._proof.holds(message.topic, message.position, now_s=_now_s())
+        held = message.position is not None and self._proof.due(message.topic)
         if self.parking.any:
             self.parking.answered(message.key)
             if code < 0x80 and not held:
                 self.parking.taken(message.topic)
-        if message.position is not None and not held:
-            reason = f"0x{code:02x} {verdict.text}".strip() if code else ""
-            fate, reason = self._judge(message, verdict, reason=reason)
-            if fate is Fate.DEAD:
-                self._condemned[message.position] = reason
-                return
-            if fate is not Fate.AGAIN:
-                self._tries.pop(message.position, None)
-            self._settle(message.position, fate, reason)
+        if message.position is not None:
+            if held:
+                self._hold_back(message.topic, message.position)
+            else:
+                self._confirmed(message, message.position, verdict=verdict, code=code)
+
+    def _hold_back(self, topic: str, position: int) -> None:
+        """Confirmed, and not proven: what is not asked back any more has to go again."""
+        if not self._proof.holds(topic, position, now_s=_now_s()):
+            self._settle(position, Fate.AGAIN, f"{WHY} {topic}")
+
+    def _confirmed(self, message: Message, position: int, *, verdict: Verdict, code: int) -> None:
+        reason = f"0x{code:02x} {verdict.text}".strip() if code else ""
+        fate, reason = self._judge(message, verdict, reason=reason)
+        if fate is Fate.DEAD:
+            self._condemned[position] = reason
+            return
+        if fate is not Fate.AGAIN:
+            self._tries.pop(position, None)
+        self._settle(position, fate, reason)
 
     def _door(self, code: int, verdict: Verdict) -> None:
         """The answer to a knock."""

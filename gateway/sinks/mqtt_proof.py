@@ -60,13 +60,12 @@ class Proof:
         self._session.subscribe(topic)
         return True
 
-    @property
-    def any(self) -> bool:
-        """Whether a topic is still to be proven."""
-        return bool(self._asked)
+    def due(self, topic: str) -> bool:
+        """Whether a PUBACK on this topic alone says nothing: it has to be proven, and was not yet."""
+        return self._session is not None and topic not in self._proven
 
     def holds(self, topic: str, position: int, *, now_s: float) -> bool:
-        """A PUBACK has come: whether it proves nothing yet."""
+        """A PUBACK has come on a topic that is due: kept until it is proven; false where it is not asked for now."""
         asked = self._asked.get(topic)
         if asked is not None:
             asked.since_s = asked.since_s if asked.held else now_s

@@ -1,5 +1,7 @@
 """Lanes under random life: commits, answers, lost connections, crashes. Nothing lost, the ledger balances."""
 
+import random
+
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -343,6 +345,82 @@ def test_a_higher_revision_waits_for_a_lower_one_that_is_tried_again():
     assert lanes.live(9) == []
     lanes.settle(0, Fate.DELIVERED)
     assert out(lanes.live(9)) == [(1, 1)]
+
+
+class Amending:
+    """Lanes with windows that are amended again and again; the platform keeps what comes last."""
+
+    def __init__(self, dice):
+        self.dice = dice
+        self.lanes, self.journal, self.codec, self.meter = begun()
+        self.highest, self.kept, self.hand = {}, {}, []
+
+    def append(self):
+        start = self.dice.randrange(4)
+        self.highest[start] = self.highest.get(start, -1) + 1
+        record = window(self.meter, 60_000 * start, start, rev=self.highest[start])
+        self.lanes.offer(self.journal.append(*self.codec.encode(record)), record)
+        if self.dice.random() < 0.7:
+            self.journal.commit_now()
+
+    def take(self):
+        self.hand += self.lanes.backlog(self.dice.randrange(1, 4)) + self.lanes.live(self.dice.randrange(1, 4))
+
+    def settle(self):
+        if self.hand:
+            self.deliver(self.hand.pop(self.dice.randrange(len(self.hand))))
+
+    def deliver(self, parcel):
+        self.kept[parcel.record.t_ms // 60_000] = parcel.record.rev
+        self.lanes.settle(parcel.position, Fate.DELIVERED)
+
+    def refuse(self):
+        if self.hand:
+            self.lanes.settle(self.hand.pop(self.dice.randrange(len(self.hand))).position, Fate.AGAIN)
+
+    def unpark(self):
+        for position in list(self.lanes._parked)[:1]:
+            self.lanes.unpark(position)
+
+    def lose(self):
+        self.hand.clear()
+        self.lanes.abandon()
+        self.lanes.begin()
+
+    def forget(self):
+        self.lanes.forget_parked()
+        self.lanes.rescan()
+
+    def drain(self):
+        self.journal.commit_now()
+        for _ in range(400):
+            for parcel in (*self.hand, *self.lanes.backlog(9), *self.lanes.live(9)):
+                self.deliver(parcel)
+            self.hand.clear()
+            self.unpark()
+            self.lanes.rescan()
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_whatever_happens_the_highest_revision_goes_last(seed):
+    dice = random.Random(seed)
+    life = Amending(dice)
+    acts = (
+        life.append,
+        life.append,
+        life.take,
+        life.take,
+        life.settle,
+        life.refuse,
+        life.unpark,
+        life.lose,
+        life.forget,
+    )
+    for _ in range(200):
+        dice.choice(acts)()
+    life.drain()
+    assert life.kept == life.highest
+    assert life.lanes.ledger.waiting == 0
 
 
 def test_one_that_waits_for_its_lower_revision_holds_up_no_other_device():

@@ -30,14 +30,15 @@ def test_a_broker_that_subscribes_late_still_proves_the_topic_with_a_later_recor
     assert topics.now == ["a/raw"]
     assert proof.heard("a/raw", b"2") == [0, 1, 2]
     assert topics.now == []
-    assert not proof.any
+    assert not proof.due("a/raw")
 
 
 def test_what_we_did_not_publish_proves_nothing():
     proof, _ = asked(b"1", b"2")
     assert proof.heard("a/raw", b"an old retained one") == []
-    assert proof.any
     assert proof.overdue(1000.0) == [("a/raw", [0, 1])]
+    assert proof.due("a/raw")
+    assert not proof.holds("a/raw", 2, now_s=1000.0)  # a late PUBACK is no proof either, and nobody waits for one
 
 
 def test_few_payloads_are_kept():
