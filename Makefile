@@ -4,7 +4,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 PARTS ?= all
-JOBS ?= 2
+JOBS ?= 3
 
 .PHONY: demo test check bench soak clean parts
 .DEFAULT_GOAL := help
@@ -37,7 +37,7 @@ parts:
 	@PARTS=$(PARTS) sh deploy/test-parts.sh
 
 test: $(STAMP) parts check
-	@PARTS=$(PARTS) $(PY) -m pytest -n $(JOBS) $(ARGS) -m "not soak$(if $(filter none,$(PARTS)), and not parts)"
+	@PARTS=$(PARTS) $(PY) -m pytest -n $(JOBS) --dist worksteal $(ARGS) -m "not soak$(if $(filter none,$(PARTS)), and not parts)"
 	@if [ "$(PARTS)" = none ]; then echo "left out: tests that need mosquitto, the databases or libmodbus (PARTS=none)"; fi
 
 check: $(STAMP)
