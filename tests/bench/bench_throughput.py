@@ -7,8 +7,8 @@ measured time at least 99 % of the polls that were planned arrived at the listen
 afterwards. CPU is utime + stime of the daemon (/proc/PID/stat). Latency: from the answer's write in the simulator,
 told in one of the values, to the message at the listener, both on the machine's monotonic clock.
 
-A virtual machine's processor may be half as fast in one minute as in the next. So each load comes with the time of a fixed
-loop of Python on the same core, before and after it: a CPU figure means something beside that.
+A virtual machine's processor may be half as fast in one minute as in the next. So each load comes with the time of a
+fixed loop of Python on the same core, before and after it: a CPU figure means something beside that.
 """
 
 import asyncio
